@@ -1,0 +1,22 @@
+//! Porch: Kubernetes configuration packages that live in Git, served as a Kubernetes API.
+//!
+//! The map of the house, lowest floor first; a room may use the rooms below it and nothing else.
+//!
+//! - [`api`]: wire types. [`yaml`]: YAML read and edited.
+//! - [`package`]: what a package is. Pure.
+//! - [`git`]: refs, objects and the wire. [`cache`]: the records in memory, their history, their followers.
+//! - [`sync`]: what Git says, settled into records; what the records say, fed into the cache.
+//! - [`apiserver`]: HTTP, verbs, tables, discovery. [`controllers`]: reconcilers.
+//! - [`standalone`]: a small control plane in the same process, for machines without a cluster.
+
+pub mod api;
+pub mod apiserver;
+pub mod cache;
+pub mod config;
+pub mod controllers;
+pub mod git;
+pub mod package;
+pub mod standalone;
+pub mod sync;
+pub mod telemetry;
+pub mod yaml;

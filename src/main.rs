@@ -1,0 +1,2 @@
+//! Porch.
+fn main() {}

@@ -1,0 +1,1 @@
+//! YAML: typed reading as Kubernetes' tools read it, in one place.

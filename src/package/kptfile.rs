@@ -13,3 +13,13 @@ pub fn observe(blob: &str, _content: &[u8]) -> KptfileObserved {
         ..KptfileObserved::default()
     }
 }
+
+/// Returns what is told of a Kptfile that was not read for its size, in bytes.
+#[must_use]
+pub fn too_large(blob: &str, size: usize) -> KptfileObserved {
+    KptfileObserved {
+        blob: blob.into(),
+        problem: format!("the Kptfile has {size} bytes, more than {LIMIT}"),
+        ..KptfileObserved::default()
+    }
+}

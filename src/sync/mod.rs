@@ -1,1 +1,6 @@
-//! To be.
+//! What Git says, settled into records; what the records say, fed into the cache.
+
+mod feed;
+mod marker;
+
+pub use feed::Feed;

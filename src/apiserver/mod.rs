@@ -2,6 +2,14 @@
 //!
 //! What is served is told by [`Resource`]; the room knows nothing of packages beyond the three implementations of it.
 
+mod failure;
+mod identity;
 mod resource;
+mod status;
+mod write;
 
+pub use failure::{Cause, Failure, FieldError, Subject};
+pub use identity::Identity;
 pub use resource::{Column, Kind, Problem, Resource};
+pub use status::Told;
+pub use write::{FieldValidation, PatchKind, Reply, Verb, Write, WriteOptions, Writer, Written};

@@ -1,1 +1,5 @@
-//! YAML: typed reading as Kubernetes' tools read it, in one place.
+//! YAML: typed reading and writing as Kubernetes' tools do it, in one place.
+
+mod write;
+
+pub use write::to_string;

@@ -8,6 +8,28 @@ use serde_json::{Map, Value, json};
 
 use super::{Cause, Failure, FieldError, Subject};
 
+/// What a caller is told when it gets what it asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Success {
+    /// Here it is.
+    Ok,
+    /// It is new.
+    Created,
+    /// The caller has it already.
+    NotModified,
+}
+
+impl Success {
+    /// Returns the HTTP status.
+    pub(super) fn code(self) -> StatusCode {
+        match self {
+            Self::Ok => StatusCode::OK,
+            Self::Created => StatusCode::CREATED,
+            Self::NotModified => StatusCode::NOT_MODIFIED,
+        }
+    }
+}
+
 /// A failure in the words of `metav1.Status`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Told {

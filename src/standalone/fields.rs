@@ -295,7 +295,7 @@ pub fn prune(value: &mut Value, gone: &Fields, kept: &Fields, schema: Option<&Sc
         return true;
     }
     let nothing = Fields::default();
-    let mut part = |element: &str, part: &mut Value, schema: Option<&Schema>| {
+    let part = |element: &str, part: &mut Value, schema: Option<&Schema>| {
         let kept = kept.at(element).unwrap_or(&nothing);
         gone.at(element)
             .is_some_and(|gone| prune(part, gone, kept, below(schema, element)))

@@ -18,17 +18,10 @@ use crate::apiserver::{self, Column, FieldError, Kind};
 /// Largest sum of the values of a Secret or a ConfigMap (kube-apiserver's limit).
 const MOST_DATA: usize = 1024 * 1024;
 
-/// Returns every built-in kind. Events are there twice: the core group's are a view of the others.
+/// Returns every built-in kind that is kept.
 #[must_use]
 pub fn built_in() -> Vec<Definition> {
-    vec![
-        namespaces(),
-        secrets(),
-        config_maps(),
-        leases(),
-        events(),
-        core_events(),
-    ]
+    vec![namespaces(), secrets(), config_maps(), leases(), events()]
 }
 
 fn namespaces() -> Definition {
@@ -132,7 +125,9 @@ fn events() -> Definition {
     definition
 }
 
-fn core_events() -> Definition {
+/// Returns the events of the core group: a view of those that are kept.
+#[must_use]
+pub fn core_events() -> Definition {
     let selectable: Vec<String> = EVENT_FIELDS
         .iter()
         .map(|path| path.replace("regarding.", "involvedObject."))
@@ -379,6 +374,18 @@ pub fn to_core_event(event: Value) -> Value {
             .find(|(_, kept)| *kept == name)
             .map(|found| found.0)
     })
+}
+
+/// Returns a list of events as the core group shows it.
+#[must_use]
+pub fn to_core_event_list(mut list: Value) -> Value {
+    list["apiVersion"] = "v1".into();
+    if let Some(items) = list["items"].as_array_mut() {
+        for item in items {
+            *item = to_core_event(item.take());
+        }
+    }
+    list
 }
 
 fn renamed(event: Value, version: &str, new: impl Fn(&str) -> Option<&'static str>) -> Value {

@@ -16,7 +16,9 @@ mod metadata;
 mod object;
 mod owners;
 mod path;
+mod plane;
 mod schema;
+mod served;
 mod storage;
 mod write;
 
@@ -24,6 +26,8 @@ use std::path::PathBuf;
 
 pub use definition::Definition;
 pub use object::Object;
+pub use plane::ControlPlane;
+pub use served::Served;
 pub use storage::{Persistence, Storage};
 
 /// Why the control plane can't start, or can't go on.

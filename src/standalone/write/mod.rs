@@ -8,9 +8,13 @@ mod apply;
 mod create;
 mod delete;
 mod patch;
+#[cfg(test)]
+mod tests;
 mod update;
 
 use std::sync::Arc;
+
+pub use delete::DeleteOptions;
 
 use jiff::Timestamp;
 use serde_json::Value;

@@ -5,4 +5,5 @@ mod git_server;
 
 mod discovery;
 mod repository;
+mod scale;
 mod wire;

@@ -198,10 +198,10 @@ impl Catalog {
         self.state().staged.is_some()
     }
 
-    /// Takes an event: a record is new or changed. Returns false, and does nothing, if it has no version. For the feed.
-    pub fn apply(&self, record: PackageRev) -> bool {
+    /// Takes an event: a record is new or changed. One without a version is no event. For the feed.
+    pub fn apply(&self, record: PackageRev) {
         let Some(version) = version_of(&record) else {
-            return false;
+            return;
         };
         let mut state = self.state();
         state.heard = Some(Instant::now());
@@ -210,22 +210,20 @@ impl Catalog {
             staged.records.put(record);
             staged.seen = staged.seen.max(version);
             self.settle(&mut state);
-            return true;
+            return;
         }
         if version <= self.seen() {
             // Told twice: a watch that resumes may begin with what was the last.
-            return true;
+            return;
         }
         let was = state.live.put(record.clone());
         self.publish(&state.live, was.as_deref(), Some(&record), version);
-        true
     }
 
-    /// Takes an event: a record is gone. Its version is that of its deletion. Returns false, and does nothing, if it has
-    /// none. For the feed.
-    pub fn delete(&self, record: &PackageRev) -> bool {
+    /// Takes an event: a record is gone. Its version is that of its deletion; without one it is no event. For the feed.
+    pub fn delete(&self, record: &PackageRev) {
         let Some(version) = version_of(record) else {
-            return false;
+            return;
         };
         let mut state = self.state();
         state.heard = Some(Instant::now());
@@ -233,14 +231,13 @@ impl Catalog {
             staged.records.remove(&name_of(record));
             staged.seen = staged.seen.max(version);
             self.settle(&mut state);
-            return true;
+            return;
         }
         if version <= self.seen() {
-            return true;
+            return;
         }
         let was = state.live.remove(&name_of(record));
         self.publish(&state.live, was.as_deref(), None, version);
-        true
     }
 
     /// Tells both stores of one event.
@@ -475,9 +472,9 @@ mod tests {
         catalog.stage(record(&sketch("a", 1, 2)));
         catalog.stage(marker(9));
         catalog.staged();
+        catalog.apply(record(&sketch("b", 1, 11)));
         assert!(!catalog.ready(), "a touch before the list proves nothing");
         catalog.touched(Version(12));
-        catalog.apply(record(&sketch("b", 1, 11)));
         assert!(!catalog.ready() && catalog.staging());
         assert_eq!(revisions(&catalog), "");
         assert_eq!(catalog.seen(), Version(0));
@@ -564,6 +561,22 @@ mod tests {
     }
 
     #[test]
+    fn a_record_that_turns_out_to_be_of_another_package_or_repository_moves() {
+        let catalog = serving(&[sketch("x/y", 1, 2)], 5);
+        assert_eq!(packages(&catalog), "x.y@2=1");
+        let mut moved = sketch("x", 1, 6);
+        moved.workspace = "y.w1".into();
+        let mut moved = record(&moved);
+        moved.spec.repository.name = "s".into();
+        catalog.apply(moved);
+        let names = |it: &Arc<Package>| it.name().name.clone();
+        let objects = catalog.packages().snapshot().objects;
+        assert_eq!(objects.values().map(names).collect::<Vec<_>>(), ["s.x"]);
+        assert_eq!(catalog.repositories(), [Name::new("ns", "s")]);
+        assert_eq!(revisions(&catalog), "x.y.w1@6");
+    }
+
+    #[test]
     fn an_event_told_twice_changes_nothing() {
         let catalog = serving(&[sketch("a", 1, 2)], 5);
         catalog.apply(record(&sketch("b", 1, 6)));
@@ -572,16 +585,11 @@ mod tests {
         catalog.delete(&gone(&sketch("a", 1, 2), 4));
         assert_eq!(revisions(&catalog), "a.w1@2");
         assert_eq!(catalog.records_of("ns", "r").1.len(), 1);
-        assert!(!catalog.apply(blank("nonsense", 0).tap(|it| it.metadata.resource_version = None)));
+        let mut nonsense = blank("nonsense", 0);
+        nonsense.metadata.resource_version = Some("new".into());
+        catalog.apply(nonsense);
+        assert!(catalog.record("ns", "nonsense").is_none());
     }
-
-    trait Tap: Sized {
-        fn tap(mut self, edit: impl FnOnce(&mut Self)) -> Self {
-            edit(&mut self);
-            self
-        }
-    }
-    impl Tap for PackageRev {}
 
     #[test]
     fn a_package_shows_its_highest_published_revision() {
@@ -646,9 +654,8 @@ mod tests {
         let feed = async {
             catalog.wanted().await;
             catalog.apply(marker(9));
-            Duration::from_secs(60)
         };
-        let (waited, _) = tokio::join!(catalog.wait_for(Version(99), within), feed);
+        let (waited, ()) = tokio::join!(catalog.wait_for(Version(99), within), feed);
         let (asked, current) = (Version(99), Version(9));
         assert_eq!(waited, Err(TooNew { asked, current }));
     }

@@ -30,7 +30,7 @@ use tokio::time::Instant;
 use super::marker::Marker;
 use crate::{
     api::{FORMAT, Observed, PackageRev, PackageRevSpec},
-    cache::{Catalog, Version},
+    cache::{Catalog, Version, version_of},
 };
 
 /// Between two touches of the marker, whoever asks for them.
@@ -154,23 +154,30 @@ impl Parts {
 
     /// Tells the catalog of one event.
     fn take(&self, event: Event<DynamicObject>, touches: &mut Touches<'_>) {
-        let mut known = true;
+        self.problems().stream = None;
         match event {
             Event::Init => {
                 touches.stop();
                 self.catalog.begin_relist();
             }
-            Event::InitApply(object) => self.catalog.stage(record(object)),
+            Event::InitApply(object) => self.catalog.stage(self.record(object)),
             Event::InitDone => {
                 self.catalog.staged();
                 touches.start();
             }
-            Event::Apply(object) => known = self.catalog.apply(record(object)),
-            Event::Delete(object) => known = self.catalog.delete(&record(object)),
+            Event::Apply(object) => self.catalog.apply(self.record(object)),
+            Event::Delete(object) => self.catalog.delete(&self.record(object)),
         }
-        self.problems().stream = (!known).then(|| {
-            "the cluster sent a packagerev whose resourceVersion cannot be compared".into()
-        });
+    }
+
+    /// Returns an object as a record, and notes if it is none that the catalog can place.
+    fn record(&self, object: DynamicObject) -> PackageRev {
+        let record = record(object);
+        if version_of(&record).is_none() {
+            let problem = "the cluster sent a packagerev whose resourceVersion cannot be compared";
+            self.problems().stream = Some(problem.into());
+        }
+        record
     }
 
     fn report(&self, error: &watcher::Error) {
@@ -254,7 +261,6 @@ fn remains(raw: &serde_json::Value) -> PackageRevSpec {
                 ..Observed::default()
             }),
         intent: part(raw, "intent"),
-        ..PackageRevSpec::default()
     }
 }
 

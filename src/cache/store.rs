@@ -9,7 +9,7 @@ use std::{
 use imbl::OrdMap;
 use tokio::sync::watch;
 
-use super::{Entry, Follower, Name, Version};
+use super::{Batch, Entry, Follower, Name, Version};
 
 /// One change of one object: what was, and what is.
 #[derive(Debug)]
@@ -186,7 +186,7 @@ impl<T: Entry> Store<T> {
         version: Version,
         epoch: u64,
         most: usize,
-    ) -> Result<(Vec<Arc<Change<T>>>, Version), Expired> {
+    ) -> Result<Batch<T>, Expired> {
         let state = self.read();
         if epoch != state.epoch || version < state.floor {
             return Err(Expired {
@@ -200,11 +200,11 @@ impl<T: Entry> Store<T> {
             to += 1;
         }
         let changes: Vec<_> = state.log.range(from..to).cloned().collect();
-        let known = match changes.last() {
+        let version = match changes.last() {
             Some(last) if to < state.log.len() => last.version,
             _ => state.head,
         };
-        Ok((changes, known))
+        Ok(Batch { changes, version })
     }
 
     /// Puts an object in its place, as its version says. What that object already was at its version or later stays.
@@ -571,9 +571,9 @@ mod tests {
         }
         let (mut at, mut heard) = (Version(0), 0);
         while at < Version(199) {
-            let (changes, version) = store.since(at, 0, 64).unwrap();
-            heard += changes.len();
-            at = version;
+            let batch = store.since(at, 0, 64).unwrap();
+            heard += batch.changes.len();
+            at = batch.version;
         }
         assert_eq!(heard, 199 * 3);
     }

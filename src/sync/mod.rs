@@ -2,5 +2,6 @@
 
 mod feed;
 mod marker;
+mod touches;
 
 pub use feed::Feed;

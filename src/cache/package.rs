@@ -114,14 +114,14 @@ pub(super) fn source<'a>(
     records: impl Iterator<Item = &'a Arc<PackageRev>> + Clone,
 ) -> Option<&'a Arc<PackageRev>> {
     let highest = records.clone().filter_map(|record| {
-        let number = published(record.spec.observed.as_ref()?)?;
+        let number = published(view::observed(record)?)?;
         Some((number, Reverse(version_of(record)), record))
     });
     if let Some((_, _, record)) = highest.max_by_key(|(number, version, _)| (*number, *version)) {
         return Some(record);
     }
     records
-        .filter(|record| record.spec.observed.is_some())
+        .filter(|record| view::observed(record).is_some())
         .min_by_key(|record| version_of(record))
 }
 

@@ -102,7 +102,7 @@ impl Records {
 
 /// Returns the name of the `PorchPackage` that a record belongs to; nothing while Git was not read for it.
 pub(super) fn package_of(record: &PackageRev) -> Option<Name> {
-    let key = view::package_key(record, record.spec.observed.as_ref()?);
+    let key = view::package_key(record, view::observed(record)?);
     let namespace = record.metadata.namespace.clone().unwrap_or_default();
     Some(Name::new(namespace, key.name()))
 }

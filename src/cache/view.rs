@@ -15,10 +15,18 @@ use crate::{
     package::{PackageKey, package_uid, revision_uid},
 };
 
+/// Returns what Git says of a record; nothing while Git was not read for it, or if that can't be understood.
+#[must_use]
+pub fn observed(record: &PackageRev) -> Option<&Observed> {
+    let observed = record.spec.observed.as_ref()?;
+    let named = !observed.package.is_empty() && !observed.workspace.is_empty();
+    named.then_some(observed)
+}
+
 /// Returns the `PackageRevision` that a record shows; nothing while Git was not read for it.
 #[must_use]
 pub fn package_revision(record: &PackageRev) -> Option<PackageRevision> {
-    let observed = record.spec.observed.as_ref()?;
+    let observed = observed(record)?;
     Some(PackageRevision {
         api_version: api_version(),
         kind: "PackageRevision".into(),
@@ -47,7 +55,7 @@ pub fn resources_metadata(record: &PackageRev) -> ObjectMeta {
 /// for the record.
 #[must_use]
 pub fn package(record: &PackageRev) -> Option<PorchPackage> {
-    let observed = record.spec.observed.as_ref()?;
+    let observed = observed(record)?;
     let key = package_key(record, observed);
     let namespace = record.metadata.namespace.clone().unwrap_or_default();
     let name = key.name();

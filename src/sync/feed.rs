@@ -92,6 +92,18 @@ impl Feed {
         }
     }
 
+    /// Returns the catalog that it feeds.
+    #[must_use]
+    pub fn catalog(&self) -> &Catalog {
+        &self.parts.catalog
+    }
+
+    /// Returns the records of a namespace as the cluster has them now.
+    pub(super) fn records(&self, namespace: &str) -> Api<DynamicObject> {
+        let kind = ApiResource::erase::<PackageRev>(&());
+        Api::namespaced_with(self.parts.records.clone().into_client(), namespace, &kind)
+    }
+
     /// Returns what keeps the feed from its work, as a sentence; nothing while all is well.
     #[must_use]
     pub fn problem(&self) -> Option<String> {
@@ -208,7 +220,7 @@ fn is_refusal(error: &watcher::Error) -> bool {
 
 /// Returns an object as a record. One that can't be read keeps its name and its owner, so that it is neither served nor
 /// taken for absent; one in a newer format keeps the format's number, so that nobody rewrites it.
-fn record(object: DynamicObject) -> PackageRev {
+pub(super) fn record(object: DynamicObject) -> PackageRev {
     let DynamicObject {
         mut metadata,
         mut data,

@@ -31,8 +31,12 @@ pub struct Cluster {
 
 impl Cluster {
     pub async fn start(namespaces: &[&str]) -> Self {
+        Self::start_on(Persistence::Memory, namespaces).await
+    }
+
+    pub async fn start_on(persistence: Persistence, namespaces: &[&str]) -> Self {
         let records = Definition::custom(&PackageRev::crd()).unwrap();
-        let plane = ControlPlane::start(Persistence::Memory, vec![records], namespaces);
+        let plane = ControlPlane::start(persistence, vec![records], namespaces);
         let registry = plane.await.unwrap().register(Registry::new());
         Self {
             server: Server::new(registry, Settings::default()),

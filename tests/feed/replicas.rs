@@ -1,11 +1,14 @@
 //! Two replicas on one store, and one that dies and comes again.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::FutureExt;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
-use porch::cache::{Catalog, Entry, Follower, Name, Revision, Store, Version};
+use porch::{
+    cache::{Catalog, Entry, Follower, Name, Revision, Store, Version},
+    standalone::Persistence,
+};
 use serde_json::json;
 
 use crate::{
@@ -221,6 +224,44 @@ async fn a_list_after_a_restart_is_never_older_than_what_was_told_before() {
     let replica = replica.ready().await;
     assert!(replica.catalog.seen() > told);
     assert_eq!(replica.served(), now);
+}
+
+/// One life of a whole process: it creates or deletes, tells a version, and ends without a word.
+fn live(directory: &Path, life: i64) -> (Version, Version) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let disk = Persistence::Disk(directory.into());
+        let cluster = Cluster::start_on(disk, &[HOME]).await;
+        let replica = Replica::start(&cluster).ready().await;
+        let first = replica.catalog.seen();
+        if life % 2 == 0 {
+            cluster.create(&record("a", life)).await;
+        } else {
+            let name = record("a", life - 1).metadata.name.unwrap();
+            let records = cluster.records();
+            records
+                .delete(&name, &DeleteParams::default())
+                .await
+                .unwrap();
+        }
+        let now = truth(&cluster).await;
+        replica.until("told", |it| it.served() == now).await;
+        (first, replica.catalog.seen())
+    })
+}
+
+#[test]
+fn a_process_that_loses_its_newest_record_and_its_life_does_not_go_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut told = Version(0);
+    for life in 0..4 {
+        let (first, last) = live(directory.path(), life);
+        assert!(
+            first > told,
+            "life {life} began at {first}, after {told} was told"
+        );
+        told = last;
+    }
 }
 
 #[tokio::test(start_paused = true)]

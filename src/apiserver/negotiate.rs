@@ -148,7 +148,7 @@ fn clauses(headers: &HeaderMap) -> Vec<Clause<'_>> {
         .filter(|text| !text.trim().is_empty())
         .map(clause)
         .collect();
-    if !headers.contains_key(header::ACCEPT) {
+    if clauses.is_empty() {
         clauses.push(clause("*/*"));
     }
     clauses.retain(|clause| clause.weight > 0.0);

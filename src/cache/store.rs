@@ -179,7 +179,8 @@ impl<T: Entry> Store<T> {
         ))
     }
 
-    /// Returns at most `most` changes after `version`, and the version up to which the reader then knows everything.
+    /// Returns about `most` changes after `version`, and the version up to which the reader then knows everything.
+    /// Changes of one version are never parted: the reader's place is between versions.
     pub(super) fn since(
         &self,
         version: Version,
@@ -193,26 +194,51 @@ impl<T: Entry> Store<T> {
                 oldest: state.floor,
             });
         }
-        let from = state
-            .log
-            .partition_point(|change| change.version <= version);
-        let changes: Vec<_> = state.log.range(from..).take(most).cloned().collect();
+        let from = state.after(version);
+        let mut to = state.log.len().min(from + most);
+        while to > 0 && to < state.log.len() && state.log[to].version == state.log[to - 1].version {
+            to += 1;
+        }
+        let changes: Vec<_> = state.log.range(from..to).cloned().collect();
         let known = match changes.last() {
-            Some(last) if changes.len() == most => last.version,
+            Some(last) if to < state.log.len() => last.version,
             _ => state.head,
         };
         Ok((changes, known))
     }
 
-    /// Puts an object in its place, as its version says. A version that was seen already changes nothing.
+    /// Puts an object in its place, as its version says. What that object already was at its version or later stays.
     pub fn put(&self, object: Arc<T>) {
         let (name, version) = (object.name().clone(), object.version());
-        self.change(&name, version, Some(object));
+        self.change(version, vec![(name, Some(object))]);
     }
 
-    /// Takes an object away at `version`, that of its deletion.
+    /// Takes an object away at `version`, that of its deletion. One that is newer stays.
     pub fn remove(&self, name: &Name, version: Version) {
-        self.change(name, version, None);
+        self.change(version, vec![(name.clone(), None)]);
+    }
+
+    /// Makes all changes of one version, and notes that everything up to it has been seen.
+    ///
+    /// Changes come in the order of their versions. One that comes late (its version was seen, its object's was not)
+    /// is not lost: it is made, and since followers can't be told of it in its place, they are told to begin anew.
+    pub(super) fn change(&self, version: Version, objects: Vec<(Name, Option<Arc<T>>)>) {
+        {
+            let mut state = self.write();
+            let late = version <= state.head;
+            let mut made = Vec::with_capacity(objects.len());
+            for (name, is) in objects {
+                made.extend(state.make(version, name, is, late));
+            }
+            if late && !made.is_empty() {
+                state.forget();
+            } else {
+                state.head = state.head.max(version);
+                state.log.extend(made);
+                state.trim(self.capacity);
+            }
+        }
+        self.tell();
     }
 
     /// Notes that everything up to `version` has been seen.
@@ -229,52 +255,15 @@ impl<T: Entry> Store<T> {
         {
             let mut state = self.write();
             state.head = state.head.max(version);
-            state.floor = state.head;
-            state.epoch += 1;
-            state.log.clear();
             state.objects = objects;
-        }
-        self.tell();
-    }
-
-    fn change(&self, name: &Name, version: Version, is: Option<Arc<T>>) {
-        {
-            let mut state = self.write();
-            if version <= state.head
-                && !state.log.is_empty()
-                && version <= state.log.back().map_or(Version(0), |last| last.version)
-            {
-                return;
-            }
-            let was = match &is {
-                Some(object) => state.objects.insert(name.clone(), object.clone()),
-                None => state.objects.remove(name),
-            };
-            state.head = state.head.max(version);
-            if was.is_some() || is.is_some() {
-                state.log.push_back(Arc::new(Change {
-                    version,
-                    was,
-                    is,
-                    last: OnceLock::new(),
-                }));
-            }
-            while state.log.len() > self.capacity {
-                state.floor = state
-                    .log
-                    .pop_front()
-                    .map_or(state.floor, |change| change.version);
-            }
+            state.forget();
         }
         self.tell();
     }
 
     fn tell(&self) {
         let head = self.version();
-        self.moved.send_if_modified(|seen| {
-            *seen = head;
-            true
-        });
+        self.moved.send_modify(|seen| *seen = head.max(*seen));
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, State<T>> {
@@ -287,6 +276,65 @@ impl<T: Entry> Store<T> {
         self.state
             .write()
             .expect("no writer panics with the lock held")
+    }
+}
+
+impl<T: Entry> State<T> {
+    /// Returns the place in the log of the first change after `version`.
+    fn after(&self, version: Version) -> usize {
+        self.log.partition_point(|change| change.version <= version)
+    }
+
+    /// Changes one object, and returns the change if there is one.
+    fn make(
+        &mut self,
+        version: Version,
+        name: Name,
+        is: Option<Arc<T>>,
+        late: bool,
+    ) -> Option<Arc<Change<T>>> {
+        let new = is.as_ref().map_or(version, |object| object.version());
+        let known = match self.objects.get(&name) {
+            Some(was) => was.version() >= new,
+            None => is.is_none() || (late && self.buried(&name, new)),
+        };
+        if known {
+            return None;
+        }
+        let was = match &is {
+            Some(object) => self.objects.insert(name, object.clone()),
+            None => self.objects.remove(&name),
+        };
+        let last = OnceLock::new();
+        Some(Arc::new(Change {
+            version,
+            was,
+            is,
+            last,
+        }))
+    }
+
+    /// Returns whether the log has a deletion of this object at `version` or later.
+    fn buried(&self, name: &Name, version: Version) -> bool {
+        let from = self.log.partition_point(|change| change.version < version);
+        self.log.range(from..).any(|change| {
+            change.is.is_none() && change.was.as_ref().is_some_and(|was| was.name() == name)
+        })
+    }
+
+    /// Drops the history: nobody can follow from before the newest version.
+    fn forget(&mut self) {
+        self.log.clear();
+        self.floor = self.head;
+        self.epoch += 1;
+    }
+
+    /// Drops the oldest changes until at most `capacity` are left.
+    fn trim(&mut self, capacity: usize) {
+        while self.log.len() > capacity {
+            let oldest = self.log.pop_front();
+            self.floor = oldest.map_or(self.floor, |change| change.version);
+        }
     }
 }
 

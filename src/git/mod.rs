@@ -1,1 +1,5 @@
 //! To be.
+
+mod seed;
+
+pub use seed::{Step, seed};

@@ -1,1 +1,4 @@
 //! To be.
+
+pub mod credentials;
+pub mod demo;

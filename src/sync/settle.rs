@@ -16,11 +16,9 @@ use crate::{
     package::{Lifecycle, PackageKey, RevisionKey},
 };
 
-/// What was seen of a repository in one look.
+/// What was read of a repository in one look.
 #[derive(Debug, Default)]
 pub struct Look {
-    /// Its refs.
-    pub refs: Refs,
     /// The revisions of the refs that were read.
     pub found: Vec<Found>,
     /// Refs that should have been read and could not: nothing is known of what they hold.
@@ -67,10 +65,15 @@ impl fmt::Display for Note {
     }
 }
 
-/// Returns what must be written so that `records`, all those of the Repository, say what the look saw.
+/// Returns what must be written so that `records`, all those of the Repository, say what the look at these refs saw.
 #[must_use]
-pub fn settle(subject: &Subject, records: &[Arc<PackageRev>], look: Look) -> Settlement {
-    let mut settling = Settling::new(subject, records, &look.refs, &look.unread);
+pub fn settle(
+    subject: &Subject,
+    records: &[Arc<PackageRev>],
+    refs: &Refs,
+    look: Look,
+) -> Settlement {
+    let mut settling = Settling::new(subject, records, refs, &look.unread);
     let candidates = settling.candidates(look.found);
     let wanted = settling.choose(candidates);
     settling.write(wanted)
@@ -513,18 +516,8 @@ mod tests {
                 .filter_map(|(path, tree)| Some(found_on_branch(path, *head?, *tree)));
             found.extend(placeholders);
             let unread = self.unread.clone();
-            (
-                settle(
-                    &self.subject,
-                    &records,
-                    Look {
-                        refs,
-                        found,
-                        unread,
-                    },
-                ),
-                records,
-            )
+            let look = Look { found, unread };
+            (settle(&self.subject, &records, &refs, look), records)
         }
 
         /// Looks once and writes; returns what was written, as words.

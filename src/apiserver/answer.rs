@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::{
     Failure, Told,
     negotiate::{Encoding, Format},
-    status::{self, Success},
+    status::{self, Outcome},
 };
 
 /// Bodies that come in pieces.
@@ -39,10 +39,10 @@ const PACK: usize = 128 * 1024;
 /// Returns the response that `answer` is, in the form that the caller accepts.
 pub(super) async fn write(answer: Answer, format: &Format) -> Response<Body> {
     let (success, pieces) = match answer {
-        Answer::Document(body) => return document(Success::Ok, body, format),
-        Answer::Created(body) => return document(Success::Created, body, format),
+        Answer::Document(body) => return document(Outcome::Ok, body, format),
+        Answer::Created(body) => return document(Outcome::Created, body, format),
         Answer::Events(events) => return events_of(events),
-        Answer::Pieces(pieces) => (Success::Ok, pieces),
+        Answer::Pieces(pieces) => (Outcome::Ok, pieces),
     };
     if format.pretty || format.encoding == Encoding::Yaml {
         return match collect(pieces).await {
@@ -115,7 +115,7 @@ async fn collect(mut pieces: Pieces) -> Result<Bytes, axum::BoxError> {
 
 fn events_of(events: Pieces) -> Response<Body> {
     finish(
-        Success::Ok,
+        Outcome::Ok,
         Body::from_stream(events),
         Encoding::Json,
         false,
@@ -123,7 +123,7 @@ fn events_of(events: Pieces) -> Response<Body> {
 }
 
 /// Returns `body`, one JSON document, in the form that the caller accepts.
-pub(super) fn document(success: Success, body: Bytes, format: &Format) -> Response<Body> {
+pub(super) fn document(success: Outcome, body: Bytes, format: &Format) -> Response<Body> {
     let body = match dress(body, format) {
         Ok(body) => body,
         Err(error) => return refuse(&Failure::Internal(error)),
@@ -153,7 +153,7 @@ fn dress(body: Bytes, format: &Format) -> Result<Bytes, String> {
     Ok(line.freeze())
 }
 
-fn finish(success: Success, body: Body, encoding: Encoding, packed: bool) -> Response<Body> {
+fn finish(success: Outcome, body: Body, encoding: Encoding, packed: bool) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = success.code();
     let media = match encoding {

@@ -148,7 +148,7 @@ fn clauses(headers: &HeaderMap) -> Vec<Clause<'_>> {
         .filter(|text| !text.trim().is_empty())
         .map(clause)
         .collect();
-    if !headers.contains_key(header::ACCEPT) {
+    if clauses.is_empty() {
         clauses.push(clause("*/*"));
     }
     clauses.retain(|clause| clause.weight > 0.0);
@@ -196,9 +196,10 @@ fn accept(clause: &Clause<'_>, action: Action) -> Option<(Encoding, View)> {
         return None;
     }
     let list = action == Action::List;
+    let reads = matches!(action, Action::Get | Action::List | Action::Watch);
     let view = match clause.convert {
         None => View::Whole,
-        Some(("Table", "meta.k8s.io", "v1" | "v1beta1")) => View::Table(Include::Metadata),
+        Some(("Table", "meta.k8s.io", "v1" | "v1beta1")) if reads => View::Table(Include::Metadata),
         Some(("PartialObjectMetadata", "meta.k8s.io", "v1" | "v1beta1")) if !list => View::Partial,
         Some(("PartialObjectMetadataList", "meta.k8s.io", "v1" | "v1beta1")) if list => {
             View::Partial

@@ -7,7 +7,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use super::Schema;
-use crate::cache::{Entry, Name, Store, TooNew, Version};
+use crate::cache::{Entry, Fields, Name, Store, TooNew, Version};
 
 /// A kind of the API: its names, what may be done with it, and how it is printed.
 #[derive(Clone, Debug, Default)]
@@ -116,6 +116,16 @@ pub trait Resource: Send + Sync + 'static {
         &self,
         object: &Arc<Self::Object>,
     ) -> impl Future<Output = Result<Vec<serde_json::Value>, Problem>> + Send;
+
+    /// Returns the object's `metadata` as one line of JSON.
+    fn metadata(&self, object: &Self::Object) -> Bytes {
+        object.metadata().clone()
+    }
+
+    /// Returns by which fields objects can be chosen.
+    fn fields(&self) -> Fields<'_> {
+        Fields::Plain(&self.kind().selectable)
+    }
 
     /// Returns whether the objects can be relied on: an absence that is only due to loading must never be told as one.
     ///

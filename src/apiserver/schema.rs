@@ -37,7 +37,7 @@ impl Schema {
         let root = generator.subschema_for::<T>();
         let mut components = BTreeMap::new();
         for (name, mut schema) in generator.take_definitions(true) {
-            rename(&mut schema, prefix);
+            tidy(&mut schema, prefix);
             let name = component(&name, prefix);
             if !name.starts_with(META) {
                 components.insert(name, schema);
@@ -54,25 +54,64 @@ impl Schema {
 
 /// Returns the name of the component for a definition of schemars: Kubernetes' own keep theirs.
 fn component(name: &str, prefix: &str) -> String {
-    match name.rsplit_once('.') {
-        Some((_, last)) if name.starts_with("io.k8s.") => format!("{META}{last}"),
-        _ => format!("{prefix}{name}"),
+    if name.starts_with("io.k8s.") {
+        return name.into();
     }
+    format!("{prefix}{name}")
 }
 
-/// Gives references the names of components, and the forms that kubectl reads.
-fn rename(schema: &mut Value, prefix: &str) {
+/// Gives references the names of components, and everything the forms that Kubernetes' clients read: what may be null is
+/// said by what is optional, and a choice of words is one list.
+pub(super) fn tidy(schema: &mut Value, prefix: &str) {
     match schema {
+        Value::Array(items) => items.iter_mut().for_each(|value| tidy(value, prefix)),
         Value::Object(map) => {
             if let Some(Value::String(reference)) = map.get_mut("$ref") {
                 let name = component(reference.trim_start_matches(COMPONENTS), prefix);
                 *reference = format!("{COMPONENTS}{name}");
             }
-            map.values_mut().for_each(|value| rename(value, prefix));
+            if map.get("nullable") == Some(&Value::Bool(true)) {
+                map.remove("nullable");
+            }
+            if map.get("default") == Some(&Value::Null) {
+                map.remove("default");
+            }
+            drop_null(map);
+            join_words(map);
+            map.values_mut().for_each(|value| tidy(value, prefix));
             wrap(map);
         }
-        Value::Array(items) => items.iter_mut().for_each(|value| rename(value, prefix)),
         _ => {}
+    }
+}
+
+/// Of "this or null", this remains.
+fn drop_null(map: &mut Map<String, Value>) {
+    let Some(Value::Array(choices)) = map.get_mut("anyOf") else {
+        return;
+    };
+    choices.retain(|choice| choice.get("enum") != Some(&json!([null])));
+    if choices.len() == 1
+        && let Some(choice) = map.remove("anyOf")
+    {
+        map.insert("allOf".into(), choice);
+    }
+}
+
+/// A choice between single words becomes one list of words.
+fn join_words(map: &mut Map<String, Value>) {
+    let Some(Value::Array(choices)) = map.get("oneOf") else {
+        return;
+    };
+    let word = |choice: &Value| match choice.get("enum").and_then(Value::as_array) {
+        Some(words) if words.len() == 1 => words.first().cloned(),
+        _ => None,
+    };
+    let words: Option<Vec<Value>> = choices.iter().map(word).collect();
+    if let Some(words) = words {
+        map.remove("oneOf");
+        map.insert("type".into(), "string".into());
+        map.insert("enum".into(), words.into());
     }
 }
 

@@ -8,24 +8,27 @@ use serde_json::{Map, Value, json};
 
 use super::{Cause, Failure, FieldError, Subject};
 
-/// What a caller is told when it gets what it asked for.
+/// What a caller is told when it gets an answer that is no [`Failure`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Success {
+pub(super) enum Outcome {
     /// Here it is.
     Ok,
     /// It is new.
     Created,
     /// The caller has it already.
     NotModified,
+    /// Here is what is wrong with this server.
+    Unhealthy,
 }
 
-impl Success {
+impl Outcome {
     /// Returns the HTTP status.
     pub(super) fn code(self) -> StatusCode {
         match self {
             Self::Ok => StatusCode::OK,
             Self::Created => StatusCode::CREATED,
             Self::NotModified => StatusCode::NOT_MODIFIED,
+            Self::Unhealthy => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }

@@ -54,7 +54,7 @@ impl<R: Resource> Writing<R> {
     ) -> Result<(), Problem> {
         match self.view {
             View::Whole => out.put(self.resource.body(object).await?),
-            View::Partial => partial(object.metadata(), out),
+            View::Partial => partial(&self.resource.metadata(object), out),
             View::Table(include) => self.row(object, include, out).await?,
         }
         Ok(())
@@ -138,7 +138,7 @@ impl<R: Resource> Writing<R> {
         put(out, &Value::from(cells).to_string());
         put(out, ",\"object\":");
         match include {
-            Include::Metadata => partial(object.metadata(), out),
+            Include::Metadata => partial(&self.resource.metadata(object), out),
             Include::Object => out.put(self.resource.body(object).await?),
             Include::Nothing => put(out, "null"),
         }

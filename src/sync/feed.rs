@@ -5,8 +5,7 @@
 //! never decides what is served, and never writes anything but the marker.
 
 use std::{
-    future,
-    pin::{Pin, pin},
+    pin::pin,
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
@@ -22,23 +21,19 @@ use kube::{
 };
 use kube_runtime::{
     WatchStreamExt,
-    utils::Backoff,
     watcher::{self, Event, watcher},
 };
 use tokio::time::Instant;
 
-use super::marker::Marker;
+use super::{
+    marker::Marker,
+    touches::{Pause, Touches},
+};
 use crate::{
     api::{FORMAT, Observed, PackageRev, PackageRevSpec},
-    cache::{Catalog, Version},
+    cache::{Catalog, Version, version_of},
 };
 
-/// Between two touches of the marker, whoever asks for them.
-const AT_MOST_EVERY: Duration = Duration::from_secs(1);
-/// Between two touches when nobody asks: moves bookmarks on, and shows that the stream is alive.
-const AT_LEAST_EVERY: Duration = Duration::from_secs(30);
-/// Longest pause after failures.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// How long a stream may say nothing while it lists: a server that knows no streaming lists would be silent for ever.
 const SILENCE: Duration = Duration::from_secs(30);
 /// How long one watch lasts, in seconds; a stream that died silently is found out a little later.
@@ -52,22 +47,23 @@ pub struct Feed {
     parts: Arc<Parts>,
 }
 
-struct Parts {
-    catalog: Catalog,
+pub(super) struct Parts {
+    pub catalog: Catalog,
     records: Api<DynamicObject>,
-    marker: Marker,
+    pub marker: Marker,
     /// Whether to touch the marker though nobody asks: one replica of all is enough.
-    keeping: AtomicBool,
+    pub keeping: AtomicBool,
     /// What is wrong, for whoever asks whether we are well.
     problems: Mutex<Problems>,
 }
 
+/// What is wrong, as sentences.
 #[derive(Default)]
-struct Problems {
+pub(super) struct Problems {
     stream: Option<String>,
-    marker: Option<String>,
+    pub marker: Option<String>,
     /// The version of a touch that the stream has yet to bring, and since when.
-    awaited: Option<(Version, Instant)>,
+    pub awaited: Option<(Version, Instant)>,
 }
 
 /// How a stream begins.
@@ -154,23 +150,30 @@ impl Parts {
 
     /// Tells the catalog of one event.
     fn take(&self, event: Event<DynamicObject>, touches: &mut Touches<'_>) {
-        let mut known = true;
+        self.problems().stream = None;
         match event {
             Event::Init => {
                 touches.stop();
                 self.catalog.begin_relist();
             }
-            Event::InitApply(object) => self.catalog.stage(record(object)),
+            Event::InitApply(object) => self.catalog.stage(self.record(object)),
             Event::InitDone => {
                 self.catalog.staged();
                 touches.start();
             }
-            Event::Apply(object) => known = self.catalog.apply(record(object)),
-            Event::Delete(object) => known = self.catalog.delete(&record(object)),
+            Event::Apply(object) => self.catalog.apply(self.record(object)),
+            Event::Delete(object) => self.catalog.delete(&self.record(object)),
         }
-        self.problems().stream = (!known).then(|| {
-            "the cluster sent a packagerev whose resourceVersion cannot be compared".into()
-        });
+    }
+
+    /// Returns an object as a record, and notes if it is none that the catalog can place.
+    fn record(&self, object: DynamicObject) -> PackageRev {
+        let record = record(object);
+        if version_of(&record).is_none() {
+            let problem = "the cluster sent a packagerev whose resourceVersion cannot be compared";
+            self.problems().stream = Some(problem.into());
+        }
+        record
     }
 
     fn report(&self, error: &watcher::Error) {
@@ -179,7 +182,7 @@ impl Parts {
         self.problems().stream = Some(problem);
     }
 
-    fn problems(&self) -> MutexGuard<'_, Problems> {
+    pub fn problems(&self) -> MutexGuard<'_, Problems> {
         let problems = self.problems.lock();
         problems.expect("nothing panics while it holds two sentences")
     }
@@ -254,155 +257,5 @@ fn remains(raw: &serde_json::Value) -> PackageRevSpec {
                 ..Observed::default()
             }),
         intent: part(raw, "intent"),
-        ..PackageRevSpec::default()
-    }
-}
-
-/// A touch under way.
-type Touch<'a> = Pin<Box<dyn Future<Output = Result<Version, String>> + Send + 'a>>;
-
-/// When to touch the marker, and what came of it.
-struct Touches<'a> {
-    feed: &'a Parts,
-    /// Whether the stream's list is complete: a touch before that proves nothing.
-    listed: bool,
-    /// The touch under way.
-    touch: Option<Touch<'a>>,
-    /// When the last one began.
-    last: Option<Instant>,
-    /// When the next one begins, unless a reader asks for it sooner.
-    due: Option<Instant>,
-    /// Whether the next one is for nobody in particular: another replica can do that.
-    routine: bool,
-    pause: Pause,
-}
-
-impl<'a> Touches<'a> {
-    fn new(feed: &'a Parts) -> Self {
-        Self {
-            feed,
-            listed: false,
-            touch: None,
-            last: None,
-            due: None,
-            routine: false,
-            pause: Pause::default(),
-        }
-    }
-
-    /// Stops touching, and forgets the one under way: it was for a stream that is no more.
-    fn stop(&mut self) {
-        self.listed = false;
-        self.touch = None;
-        self.due = None;
-    }
-
-    /// Touches now, for a stream whose list is complete.
-    fn start(&mut self) {
-        self.listed = true;
-        self.due = Some(Instant::now());
-        self.routine = false;
-    }
-
-    /// Touches as soon as may be.
-    fn hurry(&mut self) {
-        let soonest = self
-            .last
-            .map_or_else(Instant::now, |last| last + AT_MOST_EVERY);
-        self.due = Some(self.due.map_or(soonest, |due| due.min(soonest)));
-        self.routine = false;
-    }
-
-    /// Does the next thing that there is to do: begins a touch, or takes its answer. Safe to cancel.
-    async fn next(&mut self) {
-        if !self.listed {
-            return future::pending().await;
-        }
-        if let Some(touch) = &mut self.touch {
-            let answer = touch.await;
-            self.touch = None;
-            self.take(answer);
-            return;
-        }
-        tokio::select! {
-            () = at(self.due) => self.begin(),
-            () = self.feed.catalog.wanted() => self.hurry(),
-        }
-    }
-
-    fn begin(&mut self) {
-        let idle = self.routine && !self.feed.keeping.load(Ordering::Relaxed);
-        if idle {
-            self.due = Some(Instant::now() + AT_LEAST_EVERY);
-            return;
-        }
-        self.last = Some(Instant::now());
-        self.touch = Some(Box::pin(self.feed.marker.touch()));
-    }
-
-    fn take(&mut self, answer: Result<Version, String>) {
-        self.routine = answer.is_ok();
-        match answer {
-            Ok(version) => {
-                self.pause.reset();
-                self.tell(None);
-                self.feed.catalog.touched(version);
-                self.expect(version);
-                self.due = Some(Instant::now() + AT_LEAST_EVERY);
-            }
-            Err(problem) => {
-                self.tell(Some(problem));
-                self.due = self.pause.next().map(|pause| Instant::now() + pause);
-            }
-        }
-    }
-
-    /// Notes a version that the stream is to bring, unless an older one is awaited still.
-    fn expect(&self, version: Version) {
-        let seen = self.feed.catalog.seen();
-        let mut problems = self.feed.problems();
-        if problems.awaited.is_none_or(|(older, _)| older <= seen) {
-            problems.awaited = Some((version, Instant::now()));
-        }
-    }
-
-    fn tell(&self, problem: Option<String>) {
-        let mut problems = self.feed.problems();
-        if problems.marker != problem {
-            if let Some(problem) = &problem {
-                tracing::warn!(%problem);
-            }
-            problems.marker = problem;
-        }
-    }
-}
-
-/// Waits until a moment; without one, for ever.
-async fn at(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment).await,
-        None => future::pending().await,
-    }
-}
-
-/// Pauses after failures: a fifth of a second, then twice as long each time, up to [`LONGEST_PAUSE`].
-#[derive(Default)]
-struct Pause {
-    failures: u32,
-}
-
-impl Iterator for Pause {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        let pause = Duration::from_millis(200 << self.failures.min(6));
-        self.failures += 1;
-        Some(pause.min(LONGEST_PAUSE))
-    }
-}
-
-impl Backoff for Pause {
-    fn reset(&mut self) {
-        self.failures = 0;
     }
 }

@@ -297,3 +297,217 @@ fn protected(letter: Option<char>) -> Result<char, Malformed> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{borrow::Cow, collections::BTreeMap};
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::cache::{Name, Version};
+
+    /// An object with fields and nothing else.
+    struct Sheet {
+        name: Name,
+        fields: BTreeMap<String, String>,
+        bytes: Bytes,
+    }
+
+    impl Entry for Sheet {
+        fn name(&self) -> &Name {
+            &self.name
+        }
+        fn version(&self) -> Version {
+            Version(1)
+        }
+        fn labels(&self) -> &BTreeMap<String, String> {
+            &self.fields
+        }
+        fn field(&self, path: &str) -> Option<Cow<'_, str>> {
+            self.fields.get(path).map(|value| value.as_str().into())
+        }
+        fn metadata(&self) -> &Bytes {
+            &self.bytes
+        }
+        fn at(&self, _: Version) -> Self {
+            unreachable!()
+        }
+    }
+
+    fn sheet(fields: &[(&str, &str)]) -> Sheet {
+        let pair = |(key, value): &(&str, &str)| (key.to_string(), value.to_string());
+        Sheet {
+            name: Name::new("", ""),
+            fields: fields.iter().map(pair).collect(),
+            bytes: Bytes::new(),
+        }
+    }
+
+    fn revision() -> Sheet {
+        sheet(&[
+            ("metadata.name", "r.a.b.w"),
+            ("metadata.namespace", "ns"),
+            ("spec.revision", "3"),
+            ("spec.packageName", "a/b"),
+            ("spec.repository", "r"),
+            ("spec.workspaceName", "w"),
+            ("spec.lifecycle", "Published"),
+            ("spec.packageMetadata.labels[app]", "x,y=z"),
+        ])
+    }
+
+    #[test]
+    fn revisions_are_chosen_by_their_fields() {
+        for (text, chosen) in [
+            ("", true),
+            (",", true),
+            ("metadata.name=r.a.b.w", true),
+            ("metadata.name==r.a.b.w", true),
+            ("metadata.name=r.b.w", false),
+            ("metadata.namespace=ns", true),
+            ("metadata.namespace=other", false),
+            ("spec.revision=3", true),
+            ("spec.revision=v3", true),
+            ("spec.revision=03", true),
+            ("spec.revision=0", false),
+            ("spec.revision=-1", false),
+            ("spec.packageName=a/b", true),
+            ("spec.packageName=b", true),
+            ("spec.packageName=a", false),
+            ("spec.packageName=c/b", false),
+            ("spec.repository=r", true),
+            ("spec.workspaceName=w", true),
+            ("spec.workspaceName=.w", false),
+            ("spec.lifecycle=Published", true),
+            ("spec.lifecycle=Draft", false),
+            ("spec.lifecycle=Draft,spec.lifecycle=Published", true),
+            (
+                "spec.lifecycle=Draft,spec.revision=3,spec.lifecycle=Published",
+                true,
+            ),
+            ("spec.lifecycle=Draft,spec.lifecycle=Proposed", false),
+            ("spec.revision=3,spec.revision=2", false),
+            (
+                "spec.packageName=b,spec.lifecycle=Published,spec.repository=r",
+                true,
+            ),
+            (r"spec.packageMetadata.labels[app]=x\,y\=z", true),
+            ("spec.packageMetadata.labels[app]=x", false),
+            ("spec.packageMetadata.labels[none]=x", false),
+        ] {
+            let selector = FieldSelector::parse(text, Fields::Revision);
+            let selector = selector.unwrap_or_else(|why| panic!("{text:?}: {why}"));
+            assert_eq!(selector.matches(&revision()), chosen, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_revisions_cannot_be_chosen_by_is_refused() {
+        for (text, why) in [
+            (
+                "spec.tasks=x",
+                r#""spec.tasks" is not a known field selector"#,
+            ),
+            (
+                "spec.revision=1,foo!=",
+                r#""foo" is not a known field selector"#,
+            ),
+            (
+                "spec.revision!=1",
+                r#"unsupported fieldSelector operator "!=" for field "spec.revision""#,
+            ),
+            (
+                "spec.repository=",
+                r#"unsupported fieldSelector value "" for field "spec.repository" with operator "=""#,
+            ),
+            (
+                "metadata.name==",
+                r#"unsupported fieldSelector value "" for field "metadata.name" with operator "=""#,
+            ),
+            (
+                "spec.lifecycle=draft",
+                r#"unsupported fieldSelector value "draft" for field "spec.lifecycle""#,
+            ),
+            (
+                "spec.revision=main",
+                r#"unsupported fieldSelector value "main" for field "spec.revision""#,
+            ),
+            (
+                "spec.revision=vv1",
+                r#"unsupported fieldSelector value "vv1" for field "spec.revision""#,
+            ),
+            (
+                "spec.packageMetadata.labels[]=x",
+                r#"label key cannot be empty in field selector "spec.packageMetadata.labels[]""#,
+            ),
+            (
+                "spec.packageMetadata.labels[a=x",
+                r#""spec.packageMetadata.labels[a" is not a known field selector"#,
+            ),
+            ("spec", "invalid selector: 'spec'; can't understand 'spec'"),
+            (
+                "spec.revision=1,x",
+                "invalid selector: 'spec.revision=1,x'; can't understand 'x'",
+            ),
+            (
+                "metadata.name=a=b",
+                "invalid field selector: unescaped character in value: =",
+            ),
+            (
+                r"metadata.name=a\b",
+                r"invalid field selector: invalid escape sequence: \b",
+            ),
+            (
+                r"metadata.name=a\",
+                r"invalid field selector: invalid escape sequence: \",
+            ),
+        ] {
+            let told = FieldSelector::parse(text, Fields::Revision).expect_err(text);
+            assert_eq!(told.to_string(), why, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn plain_fields_are_compared_as_text() {
+        let two = EVERY_KIND.map(String::from);
+        let object = sheet(&[("metadata.name", "a"), ("metadata.namespace", "ns")]);
+        for (text, chosen) in [
+            ("metadata.name=a", true),
+            ("metadata.name!=a", false),
+            ("metadata.name!=b,metadata.namespace=ns", true),
+            ("metadata.namespace=", false),
+            (r"metadata.name!=\\\,\=", true),
+        ] {
+            let selector = FieldSelector::parse(text, Fields::Plain(&two)).unwrap();
+            assert_eq!(selector.matches(&object), chosen, "{text:?}");
+        }
+        let told = FieldSelector::parse("spec.x=1", Fields::Plain(&two)).unwrap_err();
+        assert_eq!(
+            told.to_string(),
+            r#""spec.x" is not a known field selector: only "metadata.name", "metadata.namespace""#
+        );
+        let more = ["metadata.name", "type"].map(String::from);
+        let selector = FieldSelector::parse("type!=Opaque", Fields::Plain(&more)).unwrap();
+        assert!(selector.matches(&object), "without the field it differs");
+        let told = FieldSelector::parse("spec.x=1", Fields::Plain(&more)).unwrap_err();
+        assert_eq!(
+            told.to_string(),
+            r#""spec.x" is not a known field selector"#
+        );
+    }
+
+    #[test]
+    fn the_only_name_is_known() {
+        let two = EVERY_KIND.map(String::from);
+        for (text, name) in [
+            ("metadata.name=a", Some("a")),
+            ("metadata.namespace=n,metadata.name=a", Some("a")),
+            ("metadata.name!=a", None),
+            ("", None),
+        ] {
+            let selector = FieldSelector::parse(text, Fields::Plain(&two)).unwrap();
+            assert_eq!(selector.only("metadata.name"), name, "{text:?}");
+        }
+    }
+}

@@ -299,3 +299,169 @@ fn is_subdomain(text: &str) -> bool {
     };
     text.len() <= LONGEST_PREFIX && text.split('.').all(is_part)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Those of `a=1`, `a=2`, `b=7` and no labels that a selector chooses.
+    fn chosen(text: &str) -> String {
+        let selector = LabelSelector::parse(text).unwrap_or_else(|why| panic!("{text:?}: {why}"));
+        let labels = |key: &str, value: &str| [(key.to_string(), value.to_string())].into();
+        let all = [
+            ("a1", labels("a", "1")),
+            ("a2", labels("a", "2")),
+            ("b7", labels("b", "7")),
+            ("none", BTreeMap::new()),
+        ];
+        let matching = all.iter().filter(|(_, labels)| selector.matches(labels));
+        matching
+            .map(|(name, _)| *name)
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    #[test]
+    fn selectors_choose_as_kubernetes_does() {
+        for (text, expected) in [
+            ("", "a1 a2 b7 none"),
+            ("  ", "a1 a2 b7 none"),
+            ("a", "a1 a2"),
+            ("!a", "b7 none"),
+            ("! a", "b7 none"),
+            ("a=1", "a1"),
+            ("a==1", "a1"),
+            (" a = 1 ", "a1"),
+            ("a=", ""),
+            ("a!=1", "a2 b7 none"),
+            ("a!=", "a1 a2 b7 none"),
+            ("a in (1)", "a1"),
+            ("a in (1, 2)", "a1 a2"),
+            ("a in(1,2)", "a1 a2"),
+            ("a in (1,)", "a1"),
+            ("a in (,)", ""),
+            ("a in (in,notin)", ""),
+            ("a notin (1)", "a2 b7 none"),
+            ("a notin (1,2)", "b7 none"),
+            ("b>6", "b7"),
+            ("b > 7", ""),
+            ("b<8", "b7"),
+            ("a,a!=2", "a1"),
+            ("a,b", ""),
+            ("in", ""),
+            ("in in (in)", ""),
+            ("example.com/name=x", ""),
+        ] {
+            assert_eq!(chosen(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_selector_is_told_in_kubernetes_words() {
+        let long = "x".repeat(64);
+        for (text, why) in [
+            (
+                "a in (",
+                "unable to parse requirement: found '', expected: ',', ')' or identifier",
+            ),
+            (
+                "a in (1",
+                "unable to parse requirement: found '', expected: ',' or ')'",
+            ),
+            (
+                "a in (1 2)",
+                "unable to parse requirement: found '2', expected: ',' or ')'",
+            ),
+            (
+                "a in 1",
+                "unable to parse requirement: found '1', expected: '('",
+            ),
+            (
+                "a in ()",
+                "unable to parse requirement: values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty",
+            ),
+            (
+                "a b",
+                "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt",
+            ),
+            ("a=b c", "found 'c', expected: ',' or 'end of string'"),
+            ("a,", "found '', expected: identifier after ','"),
+            (
+                ",a",
+                "found ',', expected: !, identifier, or 'end of string'",
+            ),
+            (
+                "=a",
+                "found '=', expected: !, identifier, or 'end of string'",
+            ),
+            (
+                "!",
+                "unable to parse requirement: found '', expected: identifier",
+            ),
+            ("!a=b", "found '=', expected: ',' or 'end of string'"),
+            (
+                "a=(",
+                "unable to parse requirement: found '(', expected: identifier",
+            ),
+            (
+                "a>x",
+                "unable to parse requirement: values[0]: Invalid value: \"x\": for 'Gt', 'Lt' operators, the value must be an integer",
+            ),
+            (
+                "a=b/c",
+                "unable to parse requirement: values[0][a]: Invalid value: \"b/c\": a valid label must be an empty string or consist of",
+            ),
+            (
+                "a=-b",
+                "unable to parse requirement: values[0][a]: Invalid value: \"-b\": a valid label must be",
+            ),
+            (
+                "-a",
+                "unable to parse requirement: key: Invalid value: \"-a\": name part must consist of",
+            ),
+            (
+                "a/",
+                "unable to parse requirement: key: Invalid value: \"a/\": name part must be non-empty",
+            ),
+            (
+                "A/b",
+                "unable to parse requirement: key: Invalid value: \"A/b\": prefix part a lowercase RFC 1123 subdomain",
+            ),
+            (
+                "/b",
+                "unable to parse requirement: key: Invalid value: \"/b\": prefix part",
+            ),
+            (
+                "a/b/c",
+                "unable to parse requirement: key: Invalid value: \"a/b/c\": name part must consist of",
+            ),
+            (
+                "é=1",
+                "unable to parse requirement: key: Invalid value: \"é\": name part must consist of",
+            ),
+        ] {
+            let told = LabelSelector::parse(text).expect_err(text).to_string();
+            assert!(told.starts_with(why), "{text:?}: {told}");
+        }
+        for text in [format!("{long}=1"), format!("a={long}")] {
+            let told = LabelSelector::parse(&text).unwrap_err().to_string();
+            assert!(told.ends_with("must be no more than 63 bytes"), "{told}");
+        }
+    }
+
+    #[test]
+    fn no_text_makes_it_panic() {
+        let letters = [
+            "a", "1", "é", " ", ",", "(", ")", "=", "!", ">", "in", "notin", "/", "-",
+        ];
+        for count in 0..letters.len().pow(4) {
+            let mut rest = count;
+            let mut text = String::new();
+            for _ in 0..4 {
+                text.push_str(letters[rest % letters.len()]);
+                rest /= letters.len();
+            }
+            let _ = LabelSelector::parse(&text);
+        }
+    }
+}

@@ -9,12 +9,12 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::{Definition, Error, Persistence, Served, Storage, kinds};
-use crate::apiserver::{Failure, Identity, Registry, Verb, Write, WriteOptions, Writer};
+use crate::apiserver::{
+    Failure, Identity, Registry, Server, Settings, Verb, Write, WriteOptions, Writer,
+};
 
 /// Who calls from within this process.
 const SYSTEM: &str = "system:porch";
-/// The group of those who may do anything.
-const MASTERS: &str = "system:masters";
 /// Namespaces that are always there.
 const NAMESPACES: &[&str] = &["default", "kube-system"];
 
@@ -30,8 +30,16 @@ impl ControlPlane {
     ///
     /// # Errors
     /// [`Error`], if the data directory can't be used.
-    pub async fn start(persistence: Persistence, definitions: Vec<Definition>, namespaces: &[&str]) -> Result<Self, Error> {
-        let all: Vec<_> = kinds::built_in().into_iter().chain(definitions).map(Arc::new).collect();
+    pub async fn start(
+        persistence: Persistence,
+        definitions: Vec<Definition>,
+        namespaces: &[&str],
+    ) -> Result<Self, Error> {
+        let all: Vec<_> = kinds::built_in()
+            .into_iter()
+            .chain(definitions)
+            .map(Arc::new)
+            .collect();
         let storage = match persistence {
             // No thread but this one: tests pause its clock.
             Persistence::Memory => Storage::open(&Persistence::Memory, all)?,
@@ -84,7 +92,8 @@ impl ControlPlane {
     }
 
     /// Returns every kind that is kept, and the core group's view of events.
-    fn all(&self) -> Vec<Served> {
+    #[must_use]
+    pub fn all(&self) -> Vec<Served> {
         let mut all: Vec<Served> = self.served().collect();
         let events = all.iter().position(|served| served.plural() == "events");
         let view = events.map(|events| Served::core_events(self.storage.clone(), events));
@@ -96,7 +105,24 @@ impl ControlPlane {
     #[must_use]
     pub fn register(&self, registry: Registry) -> Registry {
         let all = self.all().into_iter().map(Arc::new);
-        all.fold(registry, |registry, served| registry.serve_with_writer(served.clone(), served))
+        all.fold(registry, |registry, served| {
+            registry.serve_with_writer(served.clone(), served)
+        })
+    }
+
+    /// Returns a client for those in this process: its requests go through the same server as anybody's, as this
+    /// process's own identity.
+    #[must_use]
+    pub fn client(&self) -> kube::Client {
+        let server = Server::new(self.register(Registry::new()), Settings::default());
+        let service = tower::util::MapRequest::new(
+            server,
+            |mut request: http::Request<kube::client::Body>| {
+                request.extensions_mut().insert(system());
+                request
+            },
+        );
+        kube::Client::new(service, "default")
     }
 
     /// Ends the control plane: what was written is durable, and the data directory is free for another process.
@@ -111,5 +137,5 @@ impl ControlPlane {
 
 /// Returns the identity of this process.
 fn system() -> Identity {
-    Identity::new(SYSTEM, [MASTERS.to_owned()])
+    Identity::master(SYSTEM)
 }

@@ -19,6 +19,7 @@ mod secrets;
 mod settle;
 mod subject;
 mod target;
+mod touches;
 
 use std::time::Duration;
 

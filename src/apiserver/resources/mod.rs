@@ -11,21 +11,19 @@ pub use package_revision_resources::PackageRevisionResources;
 pub use package_revisions::PackageRevisions;
 pub use packages::Packages;
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 
 use super::{Column, Kind, Problem, Schema};
 use crate::{
     api,
-    cache::{Catalog, Name},
-    sync::Lookup,
+    cache::{Catalog, Name, Revision},
+    sync::Feed,
 };
 
 /// What precedes the names of our types in OpenAPI, as upstream's generator has it.
 const PREFIX: &str = "com.github.nephio-project.porch.api.porch.v1alpha1.";
-/// How long a reader waits for a record that the cluster has and the cache does not have yet.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Returns a kind of our group that can be read.
 fn kind<T: JsonSchema>(kind: &str, plural: &str, singular: &str, columns: Vec<Column>) -> Kind {
@@ -73,14 +71,8 @@ fn ready(catalog: &Catalog) -> Result<(), Problem> {
     Err(Problem::Unavailable(why.into()))
 }
 
-/// Waits, if the cluster has a record of this name, until the catalog has it too. A cache that lags must not say that
-/// something is absent: the garbage collector would delete what depends on it.
-async fn confirm(catalog: &Catalog, lookup: &Lookup, name: &Name) -> Result<(), Problem> {
-    let found = lookup.version(&name.namespace, &name.name).await;
-    let found = found.map_err(|error| Problem::Unavailable(error.to_string()))?;
-    let Some(version) = found else {
-        return Ok(());
-    };
-    let waited = catalog.wait_for(version, PATIENCE).await;
-    waited.map_err(|error| Problem::Unavailable(error.to_string()))
+/// Returns the revision of this name; nothing only if the cluster itself says that there is none.
+async fn find(feed: &Feed, name: &Name) -> Result<Option<Arc<Revision>>, Problem> {
+    let found = feed.find(name).await;
+    found.map_err(|unknown| Problem::Unavailable(unknown.to_string()))
 }

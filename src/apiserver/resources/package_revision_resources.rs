@@ -7,12 +7,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{column, confirm, kind, ready, wide};
+use super::{column, find, kind, ready, wide};
 use crate::{
     api,
     apiserver::{Kind, Problem, Resource, age},
-    cache::{Catalog, Fields, Name, Revision, Store, TooNew, Version},
-    sync::{Contents, Error, Lookup},
+    cache::{Fields, Name, Revision, Store, TooNew, Version},
+    sync::{Contents, Error, Feed},
 };
 
 /// Names the files that are left out because they are no text: sorted, with commas between.
@@ -23,15 +23,14 @@ const UNREADABLE: &str = "porch.kpt.dev/unreadable";
 /// The files of package revisions.
 pub struct PackageRevisionResources {
     kind: Kind,
-    catalog: Catalog,
-    lookup: Lookup,
+    feed: Feed,
     contents: Contents,
 }
 
 impl PackageRevisionResources {
-    /// Returns the files of what `catalog` has, as `contents` reads them.
+    /// Returns the files of what the catalog of `feed` has, as `contents` reads them.
     #[must_use]
-    pub fn new(catalog: Catalog, lookup: Lookup, contents: Contents) -> Self {
+    pub fn new(feed: Feed, contents: Contents) -> Self {
         let columns = vec![
             column("Name", "string", "Name of the package revision."),
             column(
@@ -61,8 +60,7 @@ impl PackageRevisionResources {
         );
         Self {
             kind,
-            catalog,
-            lookup,
+            feed,
             contents,
         }
     }
@@ -76,7 +74,7 @@ impl Resource for PackageRevisionResources {
     }
 
     fn store(&self) -> &Arc<Store<Revision>> {
-        self.catalog.revisions()
+        self.feed.catalog().revisions()
     }
 
     async fn body(&self, revision: &Arc<Revision>) -> Result<Bytes, Problem> {
@@ -123,19 +121,15 @@ impl Resource for PackageRevisionResources {
     }
 
     fn ready(&self) -> Result<(), Problem> {
-        ready(&self.catalog)
+        ready(self.feed.catalog())
     }
 
     async fn find(&self, name: &Name) -> Result<Option<Arc<Revision>>, Problem> {
-        if let Some(found) = self.store().get(name) {
-            return Ok(Some(found));
-        }
-        confirm(&self.catalog, &self.lookup, name).await?;
-        Ok(self.store().get(name))
+        find(&self.feed, name).await
     }
 
     async fn wait_for(&self, version: Version, within: Duration) -> Result<(), TooNew> {
-        self.catalog.wait_for(version, within).await
+        self.feed.catalog().wait_for(version, within).await
     }
 }
 

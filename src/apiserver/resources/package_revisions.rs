@@ -5,25 +5,24 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{column, confirm, kind, ready, wide};
+use super::{column, find, kind, ready, wide};
 use crate::{
     api,
     apiserver::{Kind, Problem, Resource, age},
-    cache::{Catalog, Fields, Name, Revision, Store, TooNew, Version},
-    sync::Lookup,
+    cache::{Fields, Name, Revision, Store, TooNew, Version},
+    sync::Feed,
 };
 
 /// Package revisions, as the catalog has them.
 pub struct PackageRevisions {
     kind: Kind,
-    catalog: Catalog,
-    lookup: Lookup,
+    feed: Feed,
 }
 
 impl PackageRevisions {
-    /// Returns what `catalog` has; `lookup` is asked for what it does not have.
+    /// Returns what the catalog of `feed` has; the cluster is asked for what it does not have.
     #[must_use]
-    pub fn new(catalog: Catalog, lookup: Lookup) -> Self {
+    pub fn new(feed: Feed) -> Self {
         let columns = vec![
             column("Name", "string", "Name of the package revision."),
             column(
@@ -61,11 +60,7 @@ impl PackageRevisions {
             "packagerevision",
             columns,
         );
-        Self {
-            kind,
-            catalog,
-            lookup,
-        }
+        Self { kind, feed }
     }
 }
 
@@ -77,7 +72,7 @@ impl Resource for PackageRevisions {
     }
 
     fn store(&self) -> &Arc<Store<Revision>> {
-        self.catalog.revisions()
+        self.feed.catalog().revisions()
     }
 
     async fn body(&self, revision: &Arc<Revision>) -> Result<Bytes, Problem> {
@@ -105,19 +100,15 @@ impl Resource for PackageRevisions {
     }
 
     fn ready(&self) -> Result<(), Problem> {
-        ready(&self.catalog)
+        ready(self.feed.catalog())
     }
 
     async fn find(&self, name: &Name) -> Result<Option<Arc<Revision>>, Problem> {
-        if let Some(found) = self.store().get(name) {
-            return Ok(Some(found));
-        }
-        confirm(&self.catalog, &self.lookup, name).await?;
-        Ok(self.store().get(name))
+        find(&self.feed, name).await
     }
 
     async fn wait_for(&self, version: Version, within: Duration) -> Result<(), TooNew> {
-        self.catalog.wait_for(version, within).await
+        self.feed.catalog().wait_for(version, within).await
     }
 }
 

@@ -90,9 +90,6 @@ impl Error {
     }
 }
 
-/// Memory for objects that libgit2 keeps, in bytes, for the whole process: scans are streams, so little suffices.
-const OBJECT_CACHE: isize = 16 << 20;
-
 /// Makes libgit2 deaf to the machine it runs on; every way into the room passes here first.
 ///
 /// # Errors
@@ -122,7 +119,10 @@ fn options() -> Result<(), git2::Error> {
         }
         // A mirror on a mounted volume may belong to another user; nothing in a repository is ever executed here.
         opts::set_verify_owner_validation(false)?;
-        opts::set_cache_max_size(OBJECT_CACHE)?;
     }
+    // Scans read most objects once: libgit2's cache would cost more time and memory than it saves.
+    opts::enable_caching(false);
+    // Objects are hashed when they arrive, and what is on disk carries checksums.
+    opts::strict_hash_verification(false);
     Ok(())
 }

@@ -14,6 +14,7 @@ pub mod apiserver;
 pub mod cache;
 pub mod config;
 pub mod controllers;
+pub mod crds;
 pub mod git;
 pub mod package;
 pub mod standalone;

@@ -1,2 +1,34 @@
-//! Porch.
-fn main() {}
+//! The program: reads its command, wires the parts, and carries it out.
+
+use std::{io::Write, process::ExitCode};
+
+use clap::Parser;
+use porch::{
+    config::{Command, Config, Crds},
+    crds, telemetry,
+};
+
+fn main() -> ExitCode {
+    let config = Config::parse();
+    let done = telemetry::start(&config.log).and_then(|()| match &config.command {
+        Command::Crds(flags) => print_crds(flags),
+        Command::Standalone(_) => Ok(()),
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("porch: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_crds(flags: &Crds) -> anyhow::Result<()> {
+    for (name, text) in crds::files() {
+        match &flags.directory {
+            Some(directory) => std::fs::write(directory.join(name), text)?,
+            None => write!(std::io::stdout(), "---\n{text}")?,
+        }
+    }
+    Ok(())
+}

@@ -16,6 +16,10 @@ use crate::package::Lifecycle;
 pub const FORMAT: u32 = 1;
 
 /// The record of one package revision.
+#[expect(
+    clippy::duplicated_attributes,
+    reason = "the columns of the derive macro share words"
+)]
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "config.porch.kpt.dev",
@@ -126,6 +130,7 @@ pub struct Observed {
     pub git: GitObserved,
     /// The task of its creation.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "any_objects")]
     pub tasks: Vec<Task>,
     /// What its Kptfile says.
     pub kptfile: KptfileObserved,
@@ -135,6 +140,14 @@ pub struct Observed {
     /// Time of that commit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub published_at: Option<Time>,
+}
+
+/// Tasks are kept as they are: what other versions of the API wrote in them is not ours to prune.
+fn any_objects(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "array",
+        "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}
+    })
 }
 
 /// Where a revision is in Git.

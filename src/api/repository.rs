@@ -38,10 +38,10 @@ use super::is_default;
 #[schemars(extend("x-kubernetes-validations" = [
     {"rule": "!has(oldSelf.type) || (has(self.type) && self.type == oldSelf.type)", "message": "spec.type is immutable", "fieldPath": ".type"},
     {"rule": "!has(self.content) || self.content == '' || self.content == 'Package'", "message": "spec.content must be 'Package'", "fieldPath": ".content"},
-    {"rule": "!has(oldSelf.git) || !has(self.git) || self.git.repo == oldSelf.git.repo", "message": "spec.git.repo is immutable"},
+    {"rule": "!has(oldSelf.git) || (has(self.git) && self.git.repo == oldSelf.git.repo)", "message": "spec.git.repo is immutable"},
     {"rule": "!has(oldSelf.git) || !has(oldSelf.git.branch) || (has(self.git) && has(self.git.branch) && self.git.branch == oldSelf.git.branch)", "message": "spec.git.branch is immutable"},
     {"rule": "!has(oldSelf.git) || !has(oldSelf.git.directory) || (has(self.git) && has(self.git.directory) && self.git.directory == oldSelf.git.directory)", "message": "spec.git.directory is immutable"},
-    {"rule": "!has(oldSelf.oci) || !has(self.oci) || self.oci.registry == oldSelf.oci.registry", "message": "spec.oci.registry is immutable"}
+    {"rule": "!has(oldSelf.oci) || (has(self.oci) && self.oci.registry == oldSelf.oci.registry)", "message": "spec.oci.registry is immutable"}
 ]))]
 pub struct RepositorySpec {
     /// What the repository is for.

@@ -2,6 +2,40 @@
 //!
 //! What is served is told by [`Resource`]; the room knows nothing of packages beyond the three implementations of it.
 
+mod age;
+mod answer;
+mod authz;
+mod discovery;
+mod endpoint;
+mod failure;
+mod health;
+mod identity;
+mod metrics;
+mod negotiate;
+mod openapi;
+mod pages;
+mod query;
+mod registry;
+mod request;
 mod resource;
+mod route;
+mod schema;
+mod selection;
+mod server;
+mod status;
+mod trace;
+mod verbs;
+mod view;
+mod write;
 
-pub use resource::{Column, Kind, Problem, Resource};
+pub use age::age;
+pub use failure::{Cause, Failure, FieldError, Subject};
+pub use health::Health;
+pub use identity::{Authenticator, Identity, Token};
+pub use metrics::Metrics;
+pub use registry::Registry;
+pub use resource::{Column, Kind, Problem, Resource, Subresource};
+pub use schema::Schema;
+pub use server::{Server, Settings};
+pub use status::Told;
+pub use write::{FieldValidation, PatchKind, Reply, Verb, Write, WriteOptions, Writer, Written};

@@ -1,13 +1,16 @@
 //! What a kind must tell to be served.
+//!
+//! In comes a kind's description and its objects; out go bytes and cells. A [`Resource`] never sees a request.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use crate::cache::{Entry, Store};
+use super::Schema;
+use crate::cache::{Entry, Fields, Name, Store, TooNew, Version};
 
 /// A kind of the API: its names, what may be done with it, and how it is printed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Kind {
     /// API group; empty for the core group.
     pub group: String,
@@ -23,18 +26,44 @@ pub struct Kind {
     pub singular: String,
     /// Short names, sorted.
     pub short_names: Vec<String>,
+    /// Groups of kinds that `kubectl get` knows by one name, sorted.
+    pub categories: Vec<String>,
     /// Whether objects live in namespaces.
     pub namespaced: bool,
     /// What may be done, sorted.
     pub verbs: Vec<String>,
+    /// What may be done below an object.
+    pub subresources: Vec<Subresource>,
     /// Fields that a field selector may name, `metadata.name` and `metadata.namespace` among them.
     pub selectable: Vec<String>,
     /// How a list is printed.
     pub columns: Vec<Column>,
+    /// What an object looks like.
+    pub schema: Schema,
+}
+
+impl Kind {
+    /// Returns `group/version`, or `version` of the core group.
+    #[must_use]
+    pub fn api_version(&self) -> String {
+        if self.group.is_empty() {
+            return self.version.clone();
+        }
+        format!("{}/{}", self.group, self.version)
+    }
+}
+
+/// What may be done below an object, such as `status`.
+#[derive(Clone, Debug, Default)]
+pub struct Subresource {
+    /// Its name in URLs.
+    pub name: String,
+    /// What may be done, sorted.
+    pub verbs: Vec<String>,
 }
 
 /// One column of a printed list.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Column {
     /// Heading.
     pub name: String,
@@ -71,14 +100,62 @@ pub trait Resource: Send + Sync + 'static {
     fn store(&self) -> &Arc<Store<Self::Object>>;
 
     /// Returns the whole object as one line of JSON with `kind` and `apiVersion`.
+    ///
+    /// # Errors
+    /// [`Problem`] if it can't be had.
     fn body(
         &self,
         object: &Arc<Self::Object>,
     ) -> impl Future<Output = Result<Bytes, Problem>> + Send;
 
     /// Returns the cells of the object's row, one for each of [`Kind::columns`].
+    ///
+    /// # Errors
+    /// [`Problem`] if one can't be had.
     fn cells(
         &self,
-        object: &Self::Object,
+        object: &Arc<Self::Object>,
     ) -> impl Future<Output = Result<Vec<serde_json::Value>, Problem>> + Send;
+
+    /// Returns the object's `metadata` as one line of JSON.
+    fn metadata(&self, object: &Self::Object) -> Bytes {
+        object.metadata().clone()
+    }
+
+    /// Returns by which fields objects can be chosen.
+    fn fields(&self) -> Fields<'_> {
+        Fields::Plain(&self.kind().selectable)
+    }
+
+    /// Returns whether the objects can be relied on: an absence that is only due to loading must never be told as one.
+    ///
+    /// # Errors
+    /// [`Problem::Unavailable`] while they can't.
+    fn ready(&self) -> Result<(), Problem> {
+        Ok(())
+    }
+
+    /// Returns the object of this name; nothing only if it is known that there is none.
+    ///
+    /// # Errors
+    /// [`Problem`] if that can't be known.
+    fn find(
+        &self,
+        name: &Name,
+    ) -> impl Future<Output = Result<Option<Arc<Self::Object>>, Problem>> + Send {
+        let found = self.store().get(name);
+        async move { Ok(found) }
+    }
+
+    /// Waits until `version` has been seen, for at most `within`.
+    ///
+    /// # Errors
+    /// [`TooNew`] if it was not.
+    fn wait_for(
+        &self,
+        version: Version,
+        within: Duration,
+    ) -> impl Future<Output = Result<(), TooNew>> + Send {
+        self.store().wait_for(version, within)
+    }
 }

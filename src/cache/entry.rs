@@ -60,5 +60,6 @@ pub trait Entry: Send + Sync + Sized + 'static {
 
     /// Returns the same content under another version: the last state of a deleted object carries the version of its
     /// deletion.
+    #[must_use]
     fn at(&self, version: Version) -> Self;
 }

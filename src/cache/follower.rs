@@ -56,10 +56,10 @@ impl<T: Entry> Follower<T> {
     pub async fn next(&mut self) -> Result<Batch<T>, Expired> {
         loop {
             self.moved.borrow_and_update();
-            let (changes, version) = self.store.since(self.at, self.epoch, BATCH)?;
-            if version > self.at {
-                self.at = version;
-                return Ok(Batch { changes, version });
+            let batch = self.store.since(self.at, self.epoch, BATCH)?;
+            if batch.version > self.at {
+                self.at = batch.version;
+                return Ok(batch);
             }
             if self.moved.changed().await.is_err() {
                 // The store is held by this follower, so its sender lives as long.

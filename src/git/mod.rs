@@ -17,6 +17,7 @@ mod mirror;
 mod packet;
 mod refs;
 mod scan;
+mod seed;
 mod tree;
 mod walk;
 
@@ -28,6 +29,7 @@ pub use list::list_refs;
 pub use mirror::Mirror;
 pub use refs::{RefTarget, Refs};
 pub use scan::{Found, Reading, Scan, Scanner, Skipped};
+pub use seed::{Step, seed};
 
 /// What goes wrong with a repository, by what can be done next. No message holds a credential.
 #[derive(Debug, thiserror::Error)]

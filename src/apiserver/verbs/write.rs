@@ -1,0 +1,202 @@
+//! Everything that changes something: the body is read and made JSON, the query is checked, and a writer does the rest.
+
+use std::sync::Arc;
+
+use axum::body::Body as Stream;
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::IgnoredAny;
+use serde_json::Value;
+
+use super::Ask;
+use crate::apiserver::{
+    Failure, Identity, Kind, PatchKind, Reply, Verb, Write, WriteOptions, Written,
+    answer::Answer,
+    endpoint::AnyWriter,
+    negotiate::{self, View},
+    request::Action,
+    view::partial_of,
+};
+
+/// The body of a writing request, not read yet.
+pub(in crate::apiserver) struct Body {
+    pub(in crate::apiserver) headers: HeaderMap,
+    pub(in crate::apiserver) stream: Stream,
+    /// How many bytes it may have.
+    pub(in crate::apiserver) limit: usize,
+    /// Who sent it.
+    pub(in crate::apiserver) user: Identity,
+}
+
+/// Does what the request asks for, and returns what came of it, with warnings.
+pub(in crate::apiserver) async fn write(
+    kind: &Kind,
+    writer: Arc<dyn AnyWriter>,
+    action: Action,
+    ask: Ask,
+    body: Body,
+) -> Result<(Answer, Vec<String>), Failure> {
+    let media = negotiate::content_type(&body.headers);
+    let verb = verb(action, &media, writer.patches())?;
+    let manager = manager(&body.headers);
+    let user = body.user.clone();
+    let body = read(body).await?;
+    let options = options(verb, &ask, manager)?;
+    let body = to_json(kind, verb, &media, body)?;
+    let write = Write {
+        verb,
+        namespace: ask.place.namespace,
+        name: ask.place.name,
+        subresource: ask.place.subresource,
+        body,
+        options,
+        user,
+    };
+    // A task of its own: what is begun is finished, even if nobody waits for it any more.
+    let done = tokio::spawn(async move { writer.write(write).await }).await;
+    let Reply { written, warnings } =
+        done.map_err(|error| Failure::Internal(error.to_string()))??;
+    Ok((answer(written, ask.format.view), warnings))
+}
+
+fn answer(written: Written, view: View) -> Answer {
+    let shown = |body: Bytes| match view {
+        View::Partial if !is_status(&body) => {
+            partial_of(&body).map_or(body, bytes::BytesMut::freeze)
+        }
+        _ => body,
+    };
+    match written {
+        Written::Created(body) => Answer::Created(shown(body)),
+        Written::Updated(body) | Written::Deleted(body) => Answer::Document(shown(body)),
+    }
+}
+
+fn is_status(body: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Kind {
+        kind: String,
+    }
+    serde_json::from_slice(body).is_ok_and(|Kind { kind }| kind == "Status")
+}
+
+fn verb(action: Action, media: &str, patches: &[PatchKind]) -> Result<Verb, Failure> {
+    if action == Action::Patch {
+        let found = patches.iter().find(|patch| patch.media_type() == media);
+        return found.map(|patch| Verb::Patch(*patch)).ok_or_else(|| {
+            let known: Vec<_> = patches.iter().map(|patch| patch.media_type()).collect();
+            unknown_media(&known.join(", "))
+        });
+    }
+    if !matches!(media, "application/json" | "application/yaml") {
+        return Err(unknown_media("application/json, application/yaml"));
+    }
+    Ok(match action {
+        Action::Create => Verb::Create,
+        Action::Delete => Verb::Delete,
+        Action::DeleteCollection => Verb::DeleteCollection,
+        _ => Verb::Update,
+    })
+}
+
+fn unknown_media(known: &str) -> Failure {
+    Failure::UnsupportedMediaType(format!(
+        "the body of the request was in an unknown format - accepted media types include: {known}"
+    ))
+}
+
+async fn read(body: Body) -> Result<Bytes, Failure> {
+    let Body {
+        headers,
+        stream,
+        limit,
+        ..
+    } = body;
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok());
+    if length.is_some_and(|text| text.parse::<usize>().is_ok_and(|length| length > limit)) {
+        return Err(Failure::TooLarge(limit));
+    }
+    match Limited::new(stream, limit).collect().await {
+        Ok(read) => Ok(read.to_bytes()),
+        Err(error) if is_too_long(error.as_ref()) => Err(Failure::TooLarge(limit)),
+        Err(_) => Err(Failure::BadRequest(
+            "the body of the request ended early".into(),
+        )),
+    }
+}
+
+fn is_too_long(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut error = Some(error);
+    while let Some(one) = error {
+        if one.is::<LengthLimitError>() {
+            return true;
+        }
+        error = one.source();
+    }
+    false
+}
+
+fn options(verb: Verb, ask: &Ask, manager: String) -> Result<WriteOptions, Failure> {
+    let kind = match verb {
+        Verb::Create => "CreateOptions",
+        Verb::Update => "UpdateOptions",
+        Verb::Patch(_) => "PatchOptions",
+        Verb::Delete | Verb::DeleteCollection => "DeleteOptions",
+    };
+    let mut options = ask.query.write_options(kind)?;
+    if options.field_manager.is_empty() && verb != Verb::Patch(PatchKind::Apply) {
+        options.field_manager = manager;
+    }
+    Ok(options)
+}
+
+/// Returns the client's name, which manages fields if nobody else is named.
+fn manager(headers: &HeaderMap) -> String {
+    let agent = headers
+        .get(header::USER_AGENT)
+        .map(|value| String::from_utf8_lossy(value.as_bytes()))
+        .unwrap_or_default();
+    let name = agent.split(['/', ' ']).next().unwrap_or_default();
+    let mut name: String = name.chars().filter(|letter| !letter.is_control()).collect();
+    let end = name.floor_char_boundary(128);
+    name.truncate(end);
+    name
+}
+
+/// Returns the body as JSON. What it says is the writer's to judge; that it says something is checked here.
+fn to_json(kind: &Kind, verb: Verb, media: &str, body: Bytes) -> Result<Bytes, Failure> {
+    let deletes = matches!(verb, Verb::Delete | Verb::DeleteCollection);
+    if body.is_empty() && deletes {
+        return Ok(body);
+    }
+    let refuse = |why: &str| {
+        Failure::BadRequest(match verb {
+            Verb::Patch(_) => format!("error decoding patch: {why}"),
+            _ if body.is_empty() => unrecognized(kind, "unexpected end of input", "<empty>"),
+            _ => unrecognized(kind, why, &excerpt(&body)),
+        })
+    };
+    let error = match serde_json::from_slice::<IgnoredAny>(&body) {
+        Ok(_) => return Ok(body),
+        Err(error) => error,
+    };
+    if !media.ends_with("yaml") {
+        return Err(refuse(&error.to_string()));
+    }
+    let value: Value =
+        serde_saphyr::from_slice(&body).map_err(|error| refuse(&error.to_string()))?;
+    Ok(value.to_string().into())
+}
+
+fn unrecognized(kind: &Kind, why: &str, excerpt: &str) -> String {
+    let kind = &kind.kind;
+    format!("the object provided is unrecognized (must be of type {kind}): {why} ({excerpt})")
+}
+
+fn excerpt(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(64)]);
+    format!("{text:?}")
+}

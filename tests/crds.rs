@@ -1,0 +1,24 @@
+//! The definitions in `crds/` are those that `porch crds` prints.
+
+use std::{fs, path::Path};
+
+#[test]
+fn crds_are_fresh() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
+    let mut there: Vec<String> = fs::read_dir(&directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    there.sort();
+    let generated = porch::crds::files();
+    let mut wanted: Vec<String> = generated.iter().map(|(name, _)| name.clone()).collect();
+    wanted.sort();
+    assert_eq!(there, wanted, "files of crds/");
+    for (name, text) in generated {
+        let stored = fs::read_to_string(directory.join(&name)).unwrap();
+        assert!(
+            stored == text,
+            "crds/{name} is stale: make it anew with `cargo run -- crds --directory crds`"
+        );
+    }
+}

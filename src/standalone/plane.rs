@@ -30,8 +30,16 @@ impl ControlPlane {
     ///
     /// # Errors
     /// [`Error`], if the data directory can't be used.
-    pub async fn start(persistence: Persistence, definitions: Vec<Definition>, namespaces: &[&str]) -> Result<Self, Error> {
-        let all: Vec<_> = kinds::built_in().into_iter().chain(definitions).map(Arc::new).collect();
+    pub async fn start(
+        persistence: Persistence,
+        definitions: Vec<Definition>,
+        namespaces: &[&str],
+    ) -> Result<Self, Error> {
+        let all: Vec<_> = kinds::built_in()
+            .into_iter()
+            .chain(definitions)
+            .map(Arc::new)
+            .collect();
         let storage = match persistence {
             // No thread but this one: tests pause its clock.
             Persistence::Memory => Storage::open(&Persistence::Memory, all)?,
@@ -96,7 +104,9 @@ impl ControlPlane {
     #[must_use]
     pub fn register(&self, registry: Registry) -> Registry {
         let all = self.all().into_iter().map(Arc::new);
-        all.fold(registry, |registry, served| registry.serve_with_writer(served.clone(), served))
+        all.fold(registry, |registry, served| {
+            registry.serve_with_writer(served.clone(), served)
+        })
     }
 
     /// Ends the control plane: what was written is durable, and the data directory is free for another process.

@@ -94,7 +94,9 @@ impl Served {
             || (matches!(write.verb, Verb::Delete | Verb::DeleteCollection)
                 && DeleteOptions::parse(&write.body)?.is_rehearsal());
         if !rehearsal {
-            let done = self.storage.transact(|transaction| perform(transaction, table, &write));
+            let done = self
+                .storage
+                .transact(|transaction| perform(transaction, table, &write));
             return done.await;
         }
         let (written, warnings) = self

@@ -108,6 +108,17 @@ impl Refs {
     }
 }
 
+impl<'a> FromIterator<(&'a str, RefTarget)> for Refs {
+    /// Takes in what Git allows, as from a server.
+    fn from_iter<I: IntoIterator<Item = (&'a str, RefTarget)>>(refs: I) -> Self {
+        let mut all = Self::default();
+        for (name, target) in refs {
+            all.insert(name, &target.id, Some(&target.commit));
+        }
+        all
+    }
+}
+
 /// Returns whether this is an object id: 40 lowercase hexadecimal digits.
 pub(super) fn is_id(text: &str) -> bool {
     text.len() == 40

@@ -9,12 +9,12 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::{Definition, Error, Persistence, Served, Storage, kinds};
-use crate::apiserver::{Failure, Identity, Registry, Verb, Write, WriteOptions, Writer};
+use crate::apiserver::{
+    Failure, Identity, Registry, Server, Settings, Verb, Write, WriteOptions, Writer,
+};
 
 /// Who calls from within this process.
 const SYSTEM: &str = "system:porch";
-/// The group of those who may do anything.
-const MASTERS: &str = "system:masters";
 /// Namespaces that are always there.
 const NAMESPACES: &[&str] = &["default", "kube-system"];
 
@@ -92,7 +92,8 @@ impl ControlPlane {
     }
 
     /// Returns every kind that is kept, and the core group's view of events.
-    fn all(&self) -> Vec<Served> {
+    #[must_use]
+    pub fn all(&self) -> Vec<Served> {
         let mut all: Vec<Served> = self.served().collect();
         let events = all.iter().position(|served| served.plural() == "events");
         let view = events.map(|events| Served::core_events(self.storage.clone(), events));
@@ -109,6 +110,21 @@ impl ControlPlane {
         })
     }
 
+    /// Returns a client for those in this process: its requests go through the same server as anybody's, as this
+    /// process's own identity.
+    #[must_use]
+    pub fn client(&self) -> kube::Client {
+        let server = Server::new(self.register(Registry::new()), Settings::default());
+        let service = tower::util::MapRequest::new(
+            server,
+            |mut request: http::Request<kube::client::Body>| {
+                request.extensions_mut().insert(system());
+                request
+            },
+        );
+        kube::Client::new(service, "default")
+    }
+
     /// Ends the control plane: what was written is durable, and the data directory is free for another process.
     pub async fn close(self) {
         let storage = self.storage;
@@ -121,5 +137,5 @@ impl ControlPlane {
 
 /// Returns the identity of this process.
 fn system() -> Identity {
-    Identity::new(SYSTEM, [MASTERS.to_owned()])
+    Identity::master(SYSTEM)
 }

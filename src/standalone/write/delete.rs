@@ -1,6 +1,6 @@
 //! An object goes, or many do; a namespace goes with all that is in it.
 
-use std::sync::Arc;
+use std::{fmt::Display, sync::Arc};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -45,9 +45,19 @@ impl DeleteOptions {
         if body.is_empty() {
             return Ok(Self::default());
         }
-        let options: Self = serde_json::from_slice(body).map_err(|error| {
-            Failure::BadRequest(format!("the delete options can't be understood: {error}"))
-        })?;
+        let bad = |why: &dyn Display| {
+            Failure::BadRequest(format!("the delete options can't be understood: {why}"))
+        };
+        let body: Value = serde_json::from_slice(body).map_err(|error| bad(&error))?;
+        if !body.is_object() {
+            return Err(bad(&"they are no object"));
+        }
+        let options: Self = serde_json::from_value(body).map_err(|error| bad(&error))?;
+        options.checked()
+    }
+
+    fn checked(self) -> Result<Self, Failure> {
+        let options = self;
         let mut errors = Vec::new();
         if let Some(policy) = &options.propagation_policy
             && !["Foreground", "Background", "Orphan"].contains(&policy.as_str())

@@ -23,7 +23,7 @@ use tokio::{
 };
 
 /// Longer than anything may take, on the paused clock.
-const PATIENCE: Duration = Duration::from_secs(3600);
+const PATIENCE: Duration = Duration::from_hours(1);
 
 pub struct World {
     pub client: Client,
@@ -68,7 +68,7 @@ impl World {
         let catalog = Catalog::new(1000);
         let mirrors = Mirrors::new(directory.path().join("cache"));
         let feed = Feed::new(client.clone(), catalog.clone(), "porch-system");
-        let mut settings = Settings::new(mirrors.clone(), true, Duration::from_secs(300));
+        let mut settings = Settings::new(mirrors.clone(), true, Duration::from_mins(5));
         let (begun, at) = (
             Instant::now(),
             "2030-01-01T00:00:00Z".parse::<Timestamp>().unwrap(),

@@ -8,6 +8,7 @@ mod adopt;
 mod contents;
 mod due;
 mod feed;
+mod find;
 mod look;
 mod manager;
 mod marker;
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 pub use contents::Contents;
 pub use feed::Feed;
+pub use find::Unknown;
 pub use look::Seen;
 pub use manager::{Clock, Manager, Means, Orders, Outcome, Rhythm};
 pub use mirrors::Mirrors;

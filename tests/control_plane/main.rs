@@ -2,6 +2,7 @@
 
 mod clients;
 mod durable;
+mod kubectl;
 
 use k8s_openapi::api::core::v1::Secret;
 use porch::{

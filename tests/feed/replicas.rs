@@ -136,7 +136,7 @@ fn trouble(replica: &Replica, chance: &mut Chance) {
 #[tokio::test(start_paused = true)]
 async fn two_replicas_tell_the_same_story_whatever_befalls_them() {
     let mut relists = 0;
-    for seed in 1..=8 {
+    for seed in 1..=4 {
         let mut chance = Chance(seed * 7919);
         let cluster = Cluster::start(&[HOME]).await;
         let replicas = [
@@ -190,7 +190,7 @@ async fn two_replicas_tell_the_same_story_whatever_befalls_them() {
         );
     }
     assert!(
-        relists > 10,
+        relists > 5,
         "only {relists} relists: the test tests little"
     );
 }

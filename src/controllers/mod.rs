@@ -1,1 +1,119 @@
-//! To be.
+//! Reconcilers: what users ask for in objects, made so, and told in their status.
+//!
+//! In come Repository objects through a Kubernetes client; out go sync managers that are started, ordered and stopped, and
+//! conditions, events and finalizers. Git is not touched here.
+
+mod repository;
+mod status;
+mod sweep;
+
+use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
+
+use futures::StreamExt;
+use jiff::{Timestamp, tz::TimeZone};
+use kube::{Api, Client, ResourceExt};
+use kube_runtime::{
+    Controller,
+    controller::{self, Action},
+    watcher,
+};
+
+use crate::{
+    api::Repository,
+    cache::Catalog,
+    sync::{self, Clock, Means, Mirrors},
+};
+
+/// How many Repositories are reconciled at once. A reconciliation never waits for Git, only for the cluster.
+const AT_ONCE: u16 = 64;
+/// How long after a failure a Repository is reconciled again.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// What a reconciliation could not do; it is tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The cluster did not take or give what was asked.
+    #[error("{0}")]
+    Cluster(#[from] kube::Error),
+    /// Records or mirrors could not be taken away.
+    #[error("{0}")]
+    Sync(#[from] sync::Error),
+    /// The finalizer could not be set or taken away, or what it guards failed.
+    #[error("{0}")]
+    Finalizer(String),
+}
+
+/// How Repositories are synchronised.
+#[derive(Clone)]
+pub struct Settings {
+    /// The mirrors; share them with [`sync::Contents`].
+    pub mirrors: Mirrors,
+    /// Whether `file://` addresses are allowed.
+    pub allow_file: bool,
+    /// How often to look at a Repository that has no schedule.
+    pub interval: Duration,
+    /// The time zone of schedules that name none.
+    pub zone: TimeZone,
+    /// Tells the time.
+    pub clock: Clock,
+}
+
+impl Settings {
+    /// Returns the settings of a process on this machine's time.
+    #[must_use]
+    pub fn new(mirrors: Mirrors, allow_file: bool, interval: Duration) -> Self {
+        Self {
+            mirrors,
+            allow_file,
+            interval,
+            zone: TimeZone::system(),
+            clock: Arc::new(Timestamp::now),
+        }
+    }
+}
+
+/// Reconciles Repositories until `shutdown` comes. The catalog must be fed meanwhile.
+pub async fn run(
+    client: Client,
+    catalog: Catalog,
+    settings: Settings,
+    shutdown: impl Future<Output = ()> + Send + Sync + 'static,
+) {
+    let repositories: Api<Repository> = Api::all(client.clone());
+    let means = Means {
+        client,
+        catalog,
+        mirrors: settings.mirrors.clone(),
+        clock: settings.clock.clone(),
+    };
+    let (context, moved) = repository::Context::new(means, settings);
+    let context = Arc::new(context);
+    let controller = Controller::new(repositories, watcher::Config::default())
+        .with_config(controller::Config::default().concurrency(AT_ONCE))
+        .reconcile_on(moved)
+        .graceful_shutdown_on(shutdown);
+    let sweeping = sweep::run(context.clone(), controller.store());
+    let reconciling = controller
+        .run(repository::reconcile, again, context.clone())
+        .for_each(|done| async {
+            if let Err(error) = done {
+                tracing::debug!(%error, "a reconciliation did not end well");
+            }
+        });
+    tokio::select! {
+        () = reconciling => {}
+        () = sweeping => {}
+    }
+    context.stop().await;
+}
+
+fn again(repository: Arc<Repository>, error: &Error, _: Arc<repository::Context>) -> Action {
+    let (namespace, name) = (repository.namespace(), repository.name_any());
+    tracing::warn!(namespace, name, %error, "a Repository could not be reconciled");
+    Action::requeue(RETRY)
+}
+
+/// Returns the UIDs of these Repositories.
+fn uids(repositories: &[Arc<Repository>]) -> HashSet<String> {
+    repositories.iter().filter_map(|it| it.uid()).collect()
+}

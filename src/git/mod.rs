@@ -1,5 +1,128 @@
-//! To be.
+//! Refs, objects and the wire: the only room that knows libgit2.
+//!
+//! In comes the address of a repository with what opens it, out come its refs, a mirror of its objects on disk, and the
+//! package revisions that they hold. Every call blocks: callers run them where blocking is allowed. It never prints a
+//! credential, never runs another program, never trusts a name that a server or a tree gave it, and never reads the
+//! user's own Git configuration.
 
+mod access;
+mod commit;
+mod fetch;
+mod files;
+mod history;
+mod http;
+mod layout;
+mod list;
+mod mirror;
+mod packet;
+mod refs;
+mod scan;
 mod seed;
+mod tree;
+mod walk;
 
+pub use access::{Access, Address, Credentials, Secret, Timeouts};
+pub use commit::{Annotation, annotations};
+pub use files::{File, Limits, file_count, files, paths};
+pub use layout::{RefKind, Scope, classify, lifecycle};
+pub use list::list_refs;
+pub use mirror::Mirror;
+pub use refs::{RefTarget, Refs};
+pub use scan::{Found, Reading, Scan, Scanner, Skipped};
 pub use seed::{Step, seed};
+
+/// What goes wrong with a repository, by what can be done next. No message holds a credential.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server does not answer: try again soon.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The server was too slow: try again.
+    #[error("timeout: {0}")]
+    TimedOut(String),
+    /// 401: read the credentials again, then tell the user.
+    #[error("authentication required: {0}")]
+    Unauthorized(String),
+    /// 403: the credentials are not enough.
+    #[error("authorization failed: {0}")]
+    Forbidden(String),
+    /// 404: there is no such repository, or not for these credentials.
+    #[error("repository not found: {0}")]
+    NotFound(String),
+    /// 429: wait longer.
+    #[error("rate limit: too many requests to {0}")]
+    Throttled(String),
+    /// The server could not be trusted: its certificate or its authority must change.
+    #[error("tls: {0}")]
+    Certificate(String),
+    /// The repository lacks the registered branch.
+    #[error("branch {branch:?} not found in repository")]
+    BranchMissing {
+        /// The registered branch.
+        branch: String,
+    },
+    /// The server said what no Git server says.
+    #[error("{0}")]
+    Protocol(String),
+    /// The mirror is damaged: remove it and fetch anew.
+    #[error("the mirror is damaged: {0}")]
+    Corrupt(String),
+    /// The disk of this machine.
+    #[error("{0}")]
+    Local(String),
+    /// The address, or what should open it, is not acceptable.
+    #[error("{0}")]
+    Refused(String),
+    /// More than this server is willing to read.
+    #[error("{0}")]
+    TooLarge(String),
+}
+
+impl Error {
+    /// Returns the error of reading an object that the mirror should hold.
+    fn object(id: git2::Oid, error: &git2::Error) -> Self {
+        Self::Corrupt(format!("object {id}: {}", error.message()))
+    }
+
+    /// Returns the error of something done on the disk of this machine.
+    fn local(path: &std::path::Path, error: &dyn std::fmt::Display) -> Self {
+        Self::Local(format!("{}: {error}", path.display()))
+    }
+}
+
+/// Makes libgit2 deaf to the machine it runs on; every way into the room passes here first.
+///
+/// # Errors
+/// [`Error::Local`] when libgit2 refuses an option.
+fn prepare() -> Result<(), Error> {
+    use std::sync::OnceLock;
+    /// Options of libgit2 are global to the process, so they are set exactly once.
+    static DONE: OnceLock<Result<(), String>> = OnceLock::new();
+    let done = DONE.get_or_init(|| options().map_err(|error| error.message().to_string()));
+    done.clone().map_err(Error::Local)
+}
+
+#[allow(unsafe_code)]
+fn options() -> Result<(), git2::Error> {
+    use git2::{ConfigLevel, opts};
+    let levels = [
+        ConfigLevel::System,
+        ConfigLevel::Global,
+        ConfigLevel::XDG,
+        ConfigLevel::ProgramData,
+    ];
+    // SAFETY: these options are plain global values of libgit2, and `prepare` sets them once, before any other call of
+    // this room into libgit2; no other room calls it.
+    unsafe {
+        for level in levels {
+            opts::set_search_path(level, "")?;
+        }
+        // A mirror on a mounted volume may belong to another user; nothing in a repository is ever executed here.
+        opts::set_verify_owner_validation(false)?;
+    }
+    // Scans read most objects once: libgit2's cache would cost more time and memory than it saves.
+    opts::enable_caching(false);
+    // Objects are hashed when they arrive, and what is on disk carries checksums.
+    opts::strict_hash_verification(false);
+    Ok(())
+}

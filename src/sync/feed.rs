@@ -92,6 +92,18 @@ impl Feed {
         }
     }
 
+    /// Returns the catalog that it feeds.
+    #[must_use]
+    pub fn catalog(&self) -> &Catalog {
+        &self.parts.catalog
+    }
+
+    /// Returns the records of a namespace as the cluster has them now.
+    pub(super) fn records(&self, namespace: &str) -> Api<DynamicObject> {
+        let kind = ApiResource::erase::<PackageRev>(&());
+        Api::namespaced_with(self.parts.records.clone().into_client(), namespace, &kind)
+    }
+
     /// Returns what keeps the feed from its work, as a sentence; nothing while all is well.
     #[must_use]
     pub fn problem(&self) -> Option<String> {
@@ -208,7 +220,7 @@ fn is_refusal(error: &watcher::Error) -> bool {
 
 /// Returns an object as a record. One that can't be read keeps its name and its owner, so that it is neither served nor
 /// taken for absent; one in a newer format keeps the format's number, so that nobody rewrites it.
-fn record(object: DynamicObject) -> PackageRev {
+pub(super) fn record(object: DynamicObject) -> PackageRev {
     let DynamicObject {
         mut metadata,
         mut data,
@@ -257,5 +269,57 @@ fn remains(raw: &serde_json::Value) -> PackageRevSpec {
                 ..Observed::default()
             }),
         intent: part(raw, "intent"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read(spec: Value) -> PackageRev {
+        let object = json!({
+            "apiVersion": "config.porch.kpt.dev/v1alpha1",
+            "kind": "PackageRev",
+            "metadata": {"name": "r.a.v1", "namespace": "ns", "resourceVersion": "7"},
+            "spec": spec
+        });
+        record(serde_json::from_value(object).unwrap())
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_is_neither_served_nor_absent() {
+        let owner = json!({"name": "r", "uid": "u"});
+        let observed = |format: u32, lifecycle: &str| {
+            json!({
+                "format": format, "package": "a", "workspace": "v1",
+                "lifecycle": lifecycle, "git": {}, "kptfile": {}
+            })
+        };
+        let cases = [
+            (observed(1, "Published"), true, Some(1)),
+            (observed(1, "Unheard"), false, None),
+            (observed(2, "Unheard"), false, Some(2)),
+            (json!("nonsense"), false, None),
+            (Value::Null, false, None),
+        ];
+        for (observed, served, format) in cases {
+            let record = read(json!({
+                "repository": owner, "observed": observed,
+                "metadata": {"labels": {"tier": "one"}}
+            }));
+            assert_eq!(record.spec.repository.name, "r");
+            assert_eq!(record.spec.metadata.labels["tier"], "one");
+            assert_eq!(record.spec.observed.as_ref().map(|it| it.format), format);
+            let catalog = Catalog::new(10);
+            catalog.apply(record);
+            assert_eq!(catalog.records_of("ns", "r").1.len(), 1);
+            let shown = catalog.revisions().snapshot().objects.len() == 1;
+            assert_eq!(shown, served, "{observed}");
+        }
+        for nothing in [Value::Null, json!(7), json!([])] {
+            assert_eq!(read(nothing).spec.observed, None);
+        }
     }
 }

@@ -1,0 +1,338 @@
+//! Repositories: a sync manager for each, its orders from the object's spec, its outcomes in the object's status. A
+//! Repository that goes takes its records and its mirror along; Git is not touched.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use futures::{
+    Stream,
+    channel::mpsc::{self, UnboundedSender},
+};
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{Patch, PatchParams},
+};
+use kube_runtime::{
+    controller::Action,
+    events::{Event, EventType, Recorder, Reporter},
+    finalizer::{self, finalizer},
+    reflector::ObjectRef,
+};
+use serde_json::json;
+
+use super::{
+    Error, Settings,
+    status::{self, Standing},
+};
+use crate::{
+    api::{CONFIG_GROUP, Repository, RepositoryStatus},
+    sync::{self, Manager, Means, Orders, Rhythm, Target, schedule::Schedule},
+};
+
+/// Holds a Repository until its records are gone; upstream's name for it.
+const FINALIZER: &str = "config.porch.kpt.dev/repository";
+/// The owner of the fields of the status; upstream's name for it.
+const OWNER: &str = "repository-controller";
+/// The longest message of an event (Kubernetes API).
+const NOTE: usize = 1024;
+
+/// Namespace and name of a Repository.
+pub type Name = (String, String);
+
+/// What reconciliations share.
+pub struct Context {
+    pub means: Means,
+    settings: Settings,
+    /// The Repositories that are synchronised. Held for moments, never across a wait.
+    entries: Mutex<HashMap<Name, Entry>>,
+    /// Wakes the reconciler when a manager has something to tell: one message a look.
+    moved: UnboundedSender<ObjectRef<Repository>>,
+    recorder: Recorder,
+}
+
+/// A Repository that is synchronised.
+struct Entry {
+    uid: String,
+    /// Nothing while the object is not as it should be.
+    manager: Option<Manager>,
+    /// The status that was written last: the reflector may not have brought it yet.
+    written: Option<RepositoryStatus>,
+}
+
+impl Context {
+    /// Returns a context, and the stream of the Repositories that must be reconciled since their managers have something
+    /// to tell.
+    pub fn new(
+        means: Means,
+        settings: Settings,
+    ) -> (Self, impl Stream<Item = ObjectRef<Repository>>) {
+        let (moved, stream) = mpsc::unbounded();
+        let reporter = Reporter {
+            controller: format!("{CONFIG_GROUP}/{OWNER}"),
+            instance: Some(OWNER.into()),
+        };
+        let context = Self {
+            recorder: Recorder::new(means.client.clone(), reporter),
+            means,
+            settings,
+            entries: Mutex::default(),
+            moved,
+        };
+        (context, stream)
+    }
+
+    /// Stops all managers, and waits until they have let go of everything.
+    pub async fn stop(&self) {
+        let entries = std::mem::take(&mut *self.entries());
+        for entry in entries.into_values() {
+            if let Some(manager) = entry.manager {
+                manager.stop().await;
+            }
+        }
+    }
+
+    /// Returns the Repositories that are synchronised.
+    pub fn names(&self) -> Vec<Name> {
+        self.entries().keys().cloned().collect()
+    }
+
+    /// Takes everything of a Repository away but Git: stops its manager, deletes its records, removes its mirror.
+    ///
+    /// # Errors
+    /// What could not be taken away; the rest is, and it can be done again.
+    pub async fn release(&self, name: &Name, uid: Option<String>) -> Result<(), Error> {
+        let known = self.entries().remove(name);
+        let uid = uid.or_else(|| known.as_ref().map(|entry| entry.uid.clone()));
+        if let Some(manager) = known.and_then(|entry| entry.manager) {
+            manager.stop().await;
+        }
+        sync::delete_all(&self.means.client, &name.0, &name.1).await?;
+        if let Some(uid) = uid {
+            self.means.mirrors.remove(&uid).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives the manager of a Repository its orders, starting it if need be, and tells in the status what came of it.
+    async fn keep(&self, repository: &Repository) -> Result<(), Error> {
+        let before = self.forget_predecessor(repository).await?;
+        let known = repository.status.clone().unwrap_or_default();
+        let base = before.unwrap_or_else(|| known.clone());
+        let (rhythm, remark) = self.rhythm(repository);
+        let outcome = match Target::of(repository, self.settings.allow_file) {
+            Ok(target) => Ok(self.order(repository, target, rhythm)),
+            Err(error) => Err(error.to_string()),
+        };
+        let standing = match &outcome {
+            Err(why) => {
+                self.note(repository, |entry| entry.manager = None);
+                Standing::Refused(why.clone())
+            }
+            Ok(Some(outcome)) => Standing::Looked(outcome),
+            Ok(None) if status::ready(&base).is_none() => Standing::Reconciling,
+            Ok(None) => return Ok(()),
+        };
+        let now = (self.settings.clock)();
+        let wanted = status::status(repository, &base, &standing, (now, &remark));
+        if wanted == base && wanted == known {
+            return Ok(());
+        }
+        self.write(repository, &base, wanted).await
+    }
+
+    /// Lets go of a Repository of the same name that is no more. Returns the status that was written last.
+    async fn forget_predecessor(
+        &self,
+        repository: &Repository,
+    ) -> Result<Option<RepositoryStatus>, Error> {
+        let name = name_of(repository);
+        let uid = repository.uid().unwrap_or_default();
+        let stale = match self.entries().get(&name) {
+            Some(entry) if entry.uid == uid => return Ok(entry.written.clone()),
+            Some(entry) => entry.uid.clone(),
+            None => return Ok(None),
+        };
+        let entry = self.entries().remove(&name);
+        if let Some(manager) = entry.and_then(|entry| entry.manager) {
+            manager.stop().await;
+        }
+        self.means.mirrors.remove(&stale).await?;
+        Ok(None)
+    }
+
+    fn order(
+        &self,
+        repository: &Repository,
+        target: Target,
+        rhythm: Rhythm,
+    ) -> Option<sync::Outcome> {
+        let sync = repository.spec.sync.as_ref();
+        let status = repository.status.as_ref();
+        let orders = Orders {
+            target,
+            rhythm,
+            run_once_at: sync
+                .and_then(|sync| sync.run_once_at.as_ref())
+                .map(|at| at.0),
+            acted_on: status
+                .and_then(|status| status.observed_run_once_at.as_ref())
+                .map(|at| at.0),
+            generation: repository.metadata.generation.unwrap_or_default(),
+        };
+        let mut entries = self.entries();
+        let entry = entries
+            .entry(name_of(repository))
+            .or_insert_with(|| Entry::new(repository));
+        if let Some(manager) = &entry.manager {
+            manager.order(orders);
+            return manager
+                .outcome()
+                .filter(|it| Some(it.generation) == repository.metadata.generation);
+        }
+        let (moved, object) = (self.moved.clone(), ObjectRef::from_obj(repository));
+        let tell = move || {
+            // Nobody listens any more when the process ends.
+            let _ = moved.unbounded_send(object.clone());
+        };
+        entry.manager = Some(Manager::start(orders, &self.means, tell));
+        None
+    }
+
+    /// Returns how often to look, and what to tell the user about it.
+    fn rhythm(&self, repository: &Repository) -> (Rhythm, String) {
+        let interval = Rhythm::Interval(self.settings.interval);
+        let sync = repository.spec.sync.as_ref();
+        let Some(text) = sync
+            .map(|sync| sync.schedule.trim())
+            .filter(|text| !text.is_empty())
+        else {
+            return (interval, String::new());
+        };
+        match Schedule::parse(text, &self.settings.zone) {
+            Ok(schedule) => (Rhythm::Schedule(schedule), String::new()),
+            Err(why) => {
+                let every = self.settings.interval;
+                let remark = format!(
+                    "; spec.sync.schedule: {text:?} is not used, but every {every:?} instead: {why}"
+                );
+                (interval, remark)
+            }
+        }
+    }
+
+    async fn write(
+        &self,
+        repository: &Repository,
+        base: &RepositoryStatus,
+        wanted: RepositoryStatus,
+    ) -> Result<(), Error> {
+        let namespace = repository.namespace().unwrap_or_default();
+        let api: Api<Repository> = Api::namespaced(self.means.client.clone(), &namespace);
+        let body = json!({
+            "apiVersion": Repository::api_version(&()),
+            "kind": Repository::kind(&()),
+            "metadata": {"name": repository.name_any(), "uid": repository.uid()},
+            "status": wanted,
+        });
+        let params = PatchParams::apply(OWNER).force();
+        api.patch_status(&repository.name_any(), &params, &Patch::Apply(body))
+            .await?;
+        self.announce(repository, base, &wanted).await;
+        self.note(repository, |entry| entry.written = Some(wanted));
+        Ok(())
+    }
+
+    /// Tells in an event that a Repository got into trouble, or out of it.
+    async fn announce(
+        &self,
+        repository: &Repository,
+        before: &RepositoryStatus,
+        after: &RepositoryStatus,
+    ) {
+        let reason = |status| status::ready(status).map(|ready| ready.reason.as_str());
+        let (was, Some(is)) = (reason(before), status::ready(after)) else {
+            return;
+        };
+        let type_ = match (was, is.reason.as_str()) {
+            (was, "Error") if was != Some("Error") => EventType::Warning,
+            (Some("Error"), "Ready") => EventType::Normal,
+            _ => return,
+        };
+        let event = Event {
+            type_,
+            reason: is.reason.clone(),
+            note: Some(is.message.chars().take(NOTE / 4).collect()),
+            action: "Synchronise".into(),
+            secondary: None,
+        };
+        if let Err(error) = self
+            .recorder
+            .publish(&event, &repository.object_ref(&()))
+            .await
+        {
+            tracing::debug!(%error, "an event could not be written");
+        }
+    }
+
+    fn note(&self, repository: &Repository, deed: impl FnOnce(&mut Entry)) {
+        let mut entries = self.entries();
+        deed(
+            entries
+                .entry(name_of(repository))
+                .or_insert_with(|| Entry::new(repository)),
+        );
+    }
+
+    fn entries(&self) -> MutexGuard<'_, HashMap<Name, Entry>> {
+        self.entries
+            .lock()
+            .expect("nobody panics with the lock held")
+    }
+}
+
+impl Entry {
+    fn new(repository: &Repository) -> Self {
+        Self {
+            uid: repository.uid().unwrap_or_default(),
+            manager: None,
+            written: None,
+        }
+    }
+}
+
+/// Makes what a Repository asks for so.
+///
+/// # Errors
+/// [`Error`]: it must be tried again.
+pub async fn reconcile(
+    repository: Arc<Repository>,
+    context: Arc<Context>,
+) -> Result<Action, Error> {
+    let namespace = repository.namespace().unwrap_or_default();
+    let api: Api<Repository> = Api::namespaced(context.means.client.clone(), &namespace);
+    let done = finalizer(&api, FINALIZER, repository, |event| async {
+        match event {
+            finalizer::Event::Apply(repository) => context.keep(&repository).await?,
+            finalizer::Event::Cleanup(repository) => {
+                context
+                    .release(&name_of(&repository), repository.uid())
+                    .await?;
+            }
+        }
+        // Changes of the object and outcomes of its manager bring it back here.
+        Ok::<_, Error>(Action::await_change())
+    });
+    done.await.map_err(|error| match error {
+        finalizer::Error::ApplyFailed(error) | finalizer::Error::CleanupFailed(error) => error,
+        other => Error::Finalizer(other.to_string()),
+    })
+}
+
+fn name_of(repository: &Repository) -> Name {
+    (
+        repository.namespace().unwrap_or_default(),
+        repository.name_any(),
+    )
+}

@@ -1,0 +1,236 @@
+//! Where a repository is and what opens it. In comes text of users, out comes what was checked. None of it can be
+//! printed with a credential in it.
+
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+
+use base64::Engine;
+use url::Url;
+
+use super::{Error, http::Link};
+
+/// Longest address that is accepted, in bytes.
+const LONGEST: usize = 2048;
+
+/// The checked address of a repository: `https`, `http`, or `file` where that is allowed.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Address {
+    /// As the user wrote it.
+    text: String,
+    /// As it is dialled.
+    url: Url,
+}
+
+impl Address {
+    /// Returns the address that `text` is; `file://` only if `allow_file`.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with a sentence that does not repeat what may be a credential.
+    pub fn parse(text: &str, allow_file: bool) -> Result<Self, Error> {
+        let refuse = |why: &str| Err(Error::Refused(format!("invalid repository address: {why}")));
+        if text.is_empty() || text.len() > LONGEST {
+            return refuse(&format!("it must have 1 to {LONGEST} characters"));
+        }
+        if text.contains(|c: char| c.is_control() || c.is_whitespace() || c == '\\') {
+            return refuse("it must not contain spaces, control characters or backslashes");
+        }
+        let Ok(url) = Url::parse(text) else {
+            return refuse("it is no URL such as https://host/path");
+        };
+        if !url.username().is_empty() || url.password().is_some() || has_user(text) {
+            return refuse(
+                "it must not contain credentials; put them in a Secret and name it in secretRef",
+            );
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return refuse("it must not have a query or a fragment");
+        }
+        let remote = matches!(url.scheme(), "https" | "http");
+        match url.scheme() {
+            "https" | "http" => {}
+            "file" if !allow_file => return refuse("file:// is not allowed here"),
+            "file" if url.host().is_none() => {}
+            "file" => return refuse("file:// must not name a host"),
+            other => {
+                return refuse(&format!(
+                    "scheme {other:?} is not supported, only https and http"
+                ));
+            }
+        }
+        if remote && url.host_str().is_none_or(str::is_empty) {
+            return refuse("it names no host");
+        }
+        let text = text.to_string();
+        Ok(Self { text, url })
+    }
+
+    /// Returns the address as the user wrote it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns the address as a URL.
+    pub(super) fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Returns the directory of a `file://` address.
+    pub(super) fn directory(&self) -> Option<PathBuf> {
+        (self.url.scheme() == "file").then(|| self.url.to_file_path().ok())?
+    }
+}
+
+/// Returns whether the authority of a URL has a user, even an empty one.
+fn has_user(text: &str) -> bool {
+    let rest = text.split_once("://").map_or("", |(_, rest)| rest);
+    rest.split('/')
+        .next()
+        .is_some_and(|host| host.contains('@'))
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.text, out)
+    }
+}
+
+/// A text that can't be printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Returns the text as a secret.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("\"***\"")
+    }
+}
+
+/// What opens a repository; sent with the first request.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Credentials {
+    /// Nothing.
+    Anonymous,
+    /// HTTP Basic.
+    Basic {
+        /// User name.
+        username: String,
+        /// Password or token.
+        password: Secret,
+    },
+    /// A bearer token.
+    Bearer(Secret),
+}
+
+impl Credentials {
+    /// Returns the `Authorization` header, marked as sensitive.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when a header cannot carry them.
+    pub(super) fn header(&self) -> Result<Option<::http::HeaderValue>, Error> {
+        let text = match self {
+            Self::Anonymous => return Ok(None),
+            Self::Basic { username, password } => {
+                let pair = format!("{username}:{}", password.expose());
+                let coded = base64::engine::general_purpose::STANDARD.encode(pair);
+                format!("Basic {coded}")
+            }
+            Self::Bearer(token) => format!("Bearer {}", token.expose()),
+        };
+        let Ok(mut value) = ::http::HeaderValue::from_str(&text) else {
+            return Err(Error::Refused(
+                "resolved credentials are invalid: they contain characters that HTTP cannot carry"
+                    .into(),
+            ));
+        };
+        value.set_sensitive(true);
+        Ok(Some(value))
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Anonymous => "Anonymous",
+            Self::Basic { .. } => "Basic(***)",
+            Self::Bearer(_) => "Bearer(***)",
+        })
+    }
+}
+
+/// How long a server may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To be connected, TLS included.
+    pub connect: Duration,
+    /// Between two bytes of an answer.
+    pub idle: Duration,
+    /// For one whole exchange.
+    pub whole: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+            whole: Duration::from_secs(900),
+        }
+    }
+}
+
+/// A repository and what opens it. Clones share one set of connections.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// Where it is.
+    pub address: Address,
+    /// What opens it.
+    pub credentials: Credentials,
+    /// Certificates (PEM) to trust in addition to the system's.
+    pub ca: Option<Vec<u8>>,
+    /// How long the server may take.
+    pub timeouts: Timeouts,
+    /// Open connections, and what was learned of the server.
+    pub(super) link: Arc<Link>,
+}
+
+impl Access {
+    /// Returns the access to `address`; nothing is dialled yet.
+    #[must_use]
+    pub fn new(
+        address: Address,
+        credentials: Credentials,
+        ca: Option<Vec<u8>>,
+        timeouts: Timeouts,
+    ) -> Self {
+        let link = Arc::default();
+        Self {
+            address,
+            credentials,
+            ca,
+            timeouts,
+            link,
+        }
+    }
+
+    /// Returns the access to a repository that is open to all, with the usual patience.
+    #[must_use]
+    pub fn anonymous(address: Address) -> Self {
+        Self::new(address, Credentials::Anonymous, None, Timeouts::default())
+    }
+}

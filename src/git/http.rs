@@ -1,0 +1,327 @@
+//! Git's smart HTTP: one request, one answer, and every failure told by what can be done about it.
+//!
+//! In come requests to one repository, out come the bodies of answers that were understood as such. It sends credentials
+//! to the registered authority only, follows redirects only within it, and puts nothing but the address into messages.
+
+use std::{
+    error::Error as _,
+    io::{self, Write},
+    sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError},
+};
+
+use flate2::{Compression, write::GzEncoder};
+use ureq::{
+    Agent, Body,
+    http::Response,
+    tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
+};
+use url::Url;
+
+use super::{Access, Error};
+
+/// How often a repository may say that it lives elsewhere.
+const REDIRECTS: usize = 5;
+/// Requests longer than this are sent compressed, as git does; in bytes.
+const COMPRESSED: usize = 1024;
+
+/// Which protocol a server speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// Not yet known: the newer is tried.
+    #[default]
+    Unknown,
+    /// Protocol version 2.
+    Two,
+    /// The original protocol.
+    Zero,
+}
+
+/// The connections to one repository, and what was learned of its server.
+#[derive(Debug, Default)]
+pub(super) struct Link {
+    /// Made when first needed: reading certificates takes its time.
+    agent: OnceLock<Agent>,
+    /// Behind a lock since clones of one access may be used at once; it is held for the copy alone.
+    learned: Mutex<Learned>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Learned {
+    dialect: Dialect,
+    /// Where the repository said that it lives, on the same authority.
+    base: Option<Url>,
+}
+
+impl Link {
+    fn learned(&self) -> Learned {
+        self.learned
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn learn(&self, change: impl FnOnce(&mut Learned)) {
+        change(&mut self.learned.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// A conversation with one repository.
+#[derive(Clone, Copy)]
+pub(super) struct Talk<'a> {
+    access: &'a Access,
+    agent: &'a Agent,
+}
+
+impl<'a> Talk<'a> {
+    /// Returns the conversation; nothing is dialled yet.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for certificates that are none.
+    pub(super) fn new(access: &'a Access) -> Result<Self, Error> {
+        let link = &access.link;
+        if link.agent.get().is_none() {
+            // Two at once make two agents; one of them stays.
+            let _ = link.agent.set(agent(access)?);
+        }
+        let agent = link.agent.get().expect("an agent was just set");
+        Ok(Self { access, agent })
+    }
+
+    /// Returns the protocol that the server is known to speak.
+    pub(super) fn dialect(&self) -> Dialect {
+        self.access.link.learned().dialect
+    }
+
+    /// Remembers the protocol that the server speaks.
+    pub(super) fn speaks(&self, dialect: Dialect) {
+        self.access.link.learn(|learned| learned.dialect = dialect);
+    }
+
+    /// Returns the server's advertisement of `service`, of protocol 2 if it can.
+    ///
+    /// # Errors
+    /// Every error of a server.
+    pub(super) fn advertisement(&self, service: &str) -> Result<Response<Body>, Error> {
+        for _ in 0..=REDIRECTS {
+            let url = self.url(&format!("info/refs?service={service}"));
+            let mut request = self
+                .agent
+                .get(url.as_str())
+                .header("git-protocol", "version=2");
+            if let Some(value) = self.access.credentials.header()? {
+                request = request.header("authorization", value);
+            }
+            let response = request.call().map_err(|error| self.failed(&error))?;
+            if !response.status().is_redirection() {
+                return self.judge(response);
+            }
+            self.follow(&url, &response)?;
+        }
+        Err(Error::Protocol(format!(
+            "{}: too many redirects",
+            self.access.address
+        )))
+    }
+
+    /// Returns the answer of `service` to a request.
+    ///
+    /// # Errors
+    /// Every error of a server.
+    pub(super) fn post(
+        &self,
+        service: &str,
+        body: &[u8],
+        dialect: Dialect,
+    ) -> Result<Response<Body>, Error> {
+        let mut request = self
+            .agent
+            .post(self.url(service).as_str())
+            .header("content-type", format!("application/x-{service}-request"))
+            .header("accept", format!("application/x-{service}-result"));
+        if dialect != Dialect::Zero {
+            request = request.header("git-protocol", "version=2");
+        }
+        if let Some(value) = self.access.credentials.header()? {
+            request = request.header("authorization", value);
+        }
+        let sent = if body.len() > COMPRESSED {
+            let packed = compress(body).map_err(|error| Error::Local(error.to_string()))?;
+            request.header("content-encoding", "gzip").send(&packed[..])
+        } else {
+            request.send(body)
+        };
+        self.judge(sent.map_err(|error| self.failed(&error))?)
+    }
+
+    /// Returns the error of an answer that was cut short or is none.
+    pub(super) fn broken(&self, error: &io::Error) -> Error {
+        let inner = error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<ureq::Error>());
+        match (inner, error.kind()) {
+            (Some(inner), _) => self.failed(inner),
+            (None, io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => Error::Protocol(
+                format!("{}: the answer is not Git's: {error}", self.access.address),
+            ),
+            (None, _) => self.interrupted(error),
+        }
+    }
+
+    /// Returns an error that says what the server said.
+    pub(super) fn told(&self, words: &[u8]) -> Error {
+        let words: String = String::from_utf8_lossy(words)
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(500)
+            .collect();
+        Error::Protocol(format!("{}: remote error: {words}", self.access.address))
+    }
+
+    fn url(&self, path: &str) -> String {
+        let learned = self.access.link.learned().base;
+        let base = learned
+            .as_ref()
+            .unwrap_or(self.access.address.url())
+            .as_str();
+        format!("{}/{path}", base.trim_end_matches('/'))
+    }
+
+    /// Takes note of a redirect if it stays within the registered scheme, host and port.
+    fn follow(&self, from: &str, response: &Response<Body>) -> Result<(), Error> {
+        let elsewhere = || {
+            let words = "redirects to another place; register that one if it is trusted";
+            Error::Refused(format!("{}: the server {words}", self.access.address))
+        };
+        let location = response
+            .headers()
+            .get("location")
+            .and_then(|value| value.to_str().ok());
+        let from = Url::parse(from).map_err(|_| elsewhere())?;
+        let mut to = location
+            .and_then(|text| from.join(text).ok())
+            .ok_or_else(elsewhere)?;
+        let same = to.origin() == self.access.address.url().origin();
+        let Some(path) = to.path().strip_suffix("/info/refs").map(str::to_string) else {
+            return Err(elsewhere());
+        };
+        if !same || !to.username().is_empty() || to.password().is_some() {
+            return Err(elsewhere());
+        }
+        to.set_path(&path);
+        to.set_query(None);
+        to.set_fragment(None);
+        self.access.link.learn(|learned| learned.base = Some(to));
+        Ok(())
+    }
+
+    /// Returns the answer if it is one.
+    fn judge(&self, response: Response<Body>) -> Result<Response<Body>, Error> {
+        let at = || self.access.address.to_string();
+        match response.status().as_u16() {
+            200 => Ok(response),
+            401 => Err(Error::Unauthorized(at())),
+            403 => Err(Error::Forbidden(at())),
+            404 | 410 => Err(Error::NotFound(at())),
+            408 | 504 => Err(Error::TimedOut(format!("{}: the server gave up", at()))),
+            429 => Err(Error::Throttled(at())),
+            code @ 500.. => Err(Error::Unreachable(format!("{}: status code: {code}", at()))),
+            code => Err(Error::Protocol(format!(
+                "{}: unexpected http status code: {code}",
+                at()
+            ))),
+        }
+    }
+
+    /// Returns what can be done about a request that had no answer.
+    fn failed(&self, error: &ureq::Error) -> Error {
+        let at = &self.access.address;
+        match error {
+            ureq::Error::Timeout(kind) => Error::TimedOut(format!("{at}: {kind}")),
+            ureq::Error::HostNotFound => Error::Unreachable(format!("{at}: no such host")),
+            ureq::Error::ConnectionFailed => Error::Unreachable(format!("{at}: connection failed")),
+            ureq::Error::Tls(words) => Error::Certificate(format!("{at}: {words}")),
+            ureq::Error::Rustls(error) => Error::Certificate(format!("{at}: {error}")),
+            ureq::Error::Io(error) => self.interrupted(error),
+            ureq::Error::BodyExceedsLimit(most) => {
+                Error::TooLarge(format!("{at}: the answer is longer than {most} bytes"))
+            }
+            error => Error::Protocol(format!("{at}: {error}")),
+        }
+    }
+
+    fn interrupted(&self, error: &io::Error) -> Error {
+        let at = &self.access.address;
+        let tls = error
+            .get_ref()
+            .is_some_and(|inner| inner.is::<rustls::Error>())
+            || error
+                .source()
+                .is_some_and(|inner| inner.is::<rustls::Error>());
+        match error.kind() {
+            _ if tls => Error::Certificate(format!("{at}: {error}")),
+            io::ErrorKind::ConnectionRefused => {
+                Error::Unreachable(format!("{at}: connection refused"))
+            }
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Error::TimedOut(at.to_string()),
+            _ => Error::Unreachable(format!("{at}: {error}")),
+        }
+    }
+}
+
+fn compress(body: &[u8]) -> io::Result<Vec<u8>> {
+    let mut out = GzEncoder::new(Vec::new(), Compression::fast());
+    out.write_all(body)?;
+    out.finish()
+}
+
+/// The certificates of this machine, read once: they are the same for every repository.
+static SYSTEM: LazyLock<Vec<Certificate<'static>>> = LazyLock::new(|| {
+    let found = rustls_native_certs::load_native_certs().certs;
+    found
+        .iter()
+        .map(|der| Certificate::from_der(der).to_owned())
+        .collect()
+});
+
+fn agent(access: &Access) -> Result<Agent, Error> {
+    let timeouts = access.timeouts;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls = TlsConfig::builder()
+        .root_certs(roots(access)?)
+        .unversioned_rustls_crypto_provider(provider)
+        .build();
+    let config = Agent::config_builder()
+        .tls_config(tls)
+        .user_agent(AGENT)
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .timeout_connect(Some(timeouts.connect))
+        .timeout_per_read(Some(timeouts.idle))
+        .timeout_per_write(Some(timeouts.idle))
+        .timeout_global(Some(timeouts.whole));
+    Ok(config.build().into())
+}
+
+/// Who asks. Some servers turn away agents whose name does not begin with `git/`.
+pub(super) const AGENT: &str = concat!("git/2.0 porch/", env!("CARGO_PKG_VERSION"));
+
+fn roots(access: &Access) -> Result<RootCerts, Error> {
+    if access.address.url().scheme() != "https" {
+        return Ok(RootCerts::from(Vec::new()));
+    }
+    let mut all = SYSTEM.clone();
+    if let Some(pem) = &access.ca {
+        let before = all.len();
+        all.extend(parse_pem(pem).filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        }));
+        if all.len() == before {
+            return Err(Error::Certificate(
+                "the CA bundle holds no certificate (PEM)".into(),
+            ));
+        }
+    }
+    Ok(RootCerts::from(all))
+}

@@ -1,0 +1,179 @@
+//! The refs of a repository, asked with as few exchanges as possible: this is what a sync that finds nothing costs.
+//!
+//! A server of protocol 2 is asked at once for branches and tags, peeled; one exchange. Any other is asked for its
+//! advertisement, as git does. A directory is read by libgit2.
+
+use std::{io::Read, path::Path};
+
+use super::{
+    Access, Error, Refs,
+    http::{AGENT, Dialect, Talk},
+    packet::{Packet, Packets, text, write_line},
+    prepare,
+};
+
+/// The longest list of refs that is read, in bytes: some 500,000 refs.
+const LIMIT: u64 = 64 << 20;
+/// The service that reads.
+pub(super) const SERVICE: &str = "git-upload-pack";
+
+/// Returns the branches and tags of a repository.
+///
+/// # Errors
+/// Every error of a server; [`Error::TooLarge`] for a list that no repository needs.
+pub fn list_refs(access: &Access) -> Result<Refs, Error> {
+    prepare()?;
+    if let Some(directory) = access.address.directory() {
+        return local(&directory);
+    }
+    let talk = Talk::new(access)?;
+    if talk.dialect() != Dialect::Zero {
+        match two(talk) {
+            Err(Error::Protocol(_) | Error::Forbidden(_) | Error::NotFound(_)) => {}
+            done => return done,
+        }
+    }
+    advertised(talk)
+}
+
+/// Asks a server of protocol 2.
+fn two(talk: Talk<'_>) -> Result<Refs, Error> {
+    let mut body = Vec::new();
+    write_line(&mut body, "command=ls-refs\n");
+    write_line(&mut body, &format!("agent={}\n", AGENT.replace(' ', "-")));
+    body.extend_from_slice(b"0001");
+    for line in [
+        "peel\n",
+        "ref-prefix refs/heads/\n",
+        "ref-prefix refs/tags/\n",
+    ] {
+        write_line(&mut body, line);
+    }
+    body.extend_from_slice(b"0000");
+    let response = talk.post(SERVICE, &body, Dialect::Two)?;
+    let reader = response
+        .into_body()
+        .into_with_config()
+        .limit(LIMIT)
+        .reader();
+    let refs = read_two(talk, reader)?;
+    talk.speaks(Dialect::Two);
+    Ok(refs)
+}
+
+fn read_two(talk: Talk<'_>, reader: impl Read) -> Result<Refs, Error> {
+    let mut packets = Packets::new(std::io::BufReader::with_capacity(1 << 16, reader));
+    let mut refs = Refs::default();
+    loop {
+        match packets.next().map_err(|error| talk.broken(&error))? {
+            Some(Packet::Flush) => return Ok(refs),
+            Some(Packet::Data(line)) => match text(line).and_then(parse_two) {
+                Some((name, id, commit)) => refs.insert(name, id, commit),
+                None => return Err(talk.told(line)),
+            },
+            Some(_) => {}
+            None => return Err(Error::Protocol("the list of refs was cut short".into())),
+        }
+    }
+}
+
+/// Returns the parts of `<id> <name> [<attribute>:<value> …]`.
+fn parse_two(line: &str) -> Option<(&str, &str, Option<&str>)> {
+    let mut parts = line.split(' ');
+    let (id, name) = (parts.next()?, parts.next()?);
+    let looks = id.len() >= 40 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    looks.then(|| {
+        (
+            name,
+            id,
+            parts.find_map(|part| part.strip_prefix("peeled:")),
+        )
+    })
+}
+
+/// Asks for the advertisement: of refs, or of protocol 2, which is then spoken.
+fn advertised(talk: Talk<'_>) -> Result<Refs, Error> {
+    let response = talk.advertisement(SERVICE)?;
+    let reader = response
+        .into_body()
+        .into_with_config()
+        .limit(LIMIT)
+        .reader();
+    let Some(refs) = read_advertisement(talk, reader)? else {
+        return two(talk);
+    };
+    talk.speaks(Dialect::Zero);
+    Ok(refs)
+}
+
+/// Returns the refs of an advertisement, or nothing if it is one of protocol 2.
+fn read_advertisement(talk: Talk<'_>, reader: impl Read) -> Result<Option<Refs>, Error> {
+    let mut packets = Packets::new(std::io::BufReader::with_capacity(1 << 16, reader));
+    let mut refs = Refs::default();
+    let mut preamble = true;
+    loop {
+        match packets.next().map_err(|error| talk.broken(&error))? {
+            Some(Packet::Data(line)) => {
+                let Some(line) = text(line) else { continue };
+                if line == "version 2" {
+                    return Ok(None);
+                }
+                if let Some(words) = line.strip_prefix("ERR ") {
+                    return Err(talk.told(words.as_bytes()));
+                }
+                if !line.starts_with('#') {
+                    preamble = false;
+                    parse_zero(line, &mut refs);
+                }
+            }
+            Some(Packet::Flush) if preamble => preamble = false,
+            Some(Packet::Flush) => return Ok(Some(refs)),
+            Some(_) => {}
+            None => return Err(Error::Protocol("the list of refs was cut short".into())),
+        }
+    }
+}
+
+/// Takes in `<id> <name>[^{}][\0<capabilities>]`.
+fn parse_zero(line: &str, refs: &mut Refs) {
+    let line = line.split('\0').next().unwrap_or_default();
+    let Some((id, name)) = line.split_once(' ') else {
+        return;
+    };
+    match name.strip_suffix("^{}") {
+        Some(name) => refs.peel(name, id),
+        None => refs.insert(name, id, None),
+    }
+}
+
+/// Reads the refs of a directory.
+fn local(directory: &Path) -> Result<Refs, Error> {
+    let repository = open_local(directory)?;
+    let broken = |error: git2::Error| {
+        Error::Protocol(format!("{}: {}", directory.display(), error.message()))
+    };
+    let mut refs = Refs::default();
+    for reference in repository.references().map_err(broken)? {
+        let reference = reference.map_err(broken)?;
+        let Ok(name) = reference.name() else { continue };
+        let Ok(resolved) = reference.resolve() else {
+            continue;
+        };
+        let Some(id) = resolved.target() else {
+            continue;
+        };
+        let peeled = resolved
+            .peel(git2::ObjectType::Any)
+            .map_or(id, |object| object.id());
+        refs.insert(name, &id.to_string(), Some(&peeled.to_string()));
+    }
+    Ok(refs)
+}
+
+/// Opens the repository in a directory of this machine.
+pub(super) fn open_local(directory: &Path) -> Result<git2::Repository, Error> {
+    git2::Repository::open(directory).map_err(|error| match error.code() {
+        git2::ErrorCode::NotFound => Error::NotFound(format!("file://{}", directory.display())),
+        _ => Error::local(directory, &error.message()),
+    })
+}

@@ -1,0 +1,168 @@
+//! A copy of a repository's refs and objects on disk. Whoever has its directory can open it; objects in it never change,
+//! so any number may read while one fetches. All refs are in one file, written whole, so that thousands cost no more
+//! than one and no name of a ref is ever the name of a file. It can be removed at any time: Git has everything.
+
+use std::{
+    fs,
+    io::{ErrorKind, Write},
+    path::{Path, PathBuf},
+};
+
+use super::{Access, Error, Refs, fetch, prepare};
+
+/// First line of the file of refs (gitrepository-layout).
+const HEADER: &str = "# pack-refs with: peeled fully-peeled sorted ";
+
+/// A repository on disk.
+pub struct Mirror {
+    directory: PathBuf,
+    repository: git2::Repository,
+}
+
+impl Mirror {
+    /// Returns the mirror in a directory; an empty one is made if there is none.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when what is there is no mirror; [`Error::Local`].
+    pub fn open(directory: &Path) -> Result<Self, Error> {
+        if let Some(found) = Self::find(directory)? {
+            return Ok(found);
+        }
+        fs::create_dir_all(directory).map_err(|error| Error::local(directory, &error))?;
+        let mut options = git2::RepositoryInitOptions::new();
+        options
+            .bare(true)
+            .external_template(false)
+            .initial_head("main");
+        let made = git2::Repository::init_opts(directory, &options);
+        let repository = made.map_err(|error| Error::local(directory, &error.message()))?;
+        let directory = directory.into();
+        Ok(Self {
+            directory,
+            repository,
+        })
+    }
+
+    /// Returns the mirror in a directory, or nothing if the directory is absent or empty.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when what is there is no mirror.
+    pub fn find(directory: &Path) -> Result<Option<Self>, Error> {
+        prepare()?;
+        match fs::read_dir(directory).map(|mut entries| entries.next().is_none()) {
+            Ok(true) => return Ok(None),
+            Ok(false) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::local(directory, &error)),
+        }
+        let opened = git2::Repository::open_bare(directory);
+        let repository = opened.map_err(|error| Error::Corrupt(error.message().into()))?;
+        let directory = directory.into();
+        Ok(Some(Self {
+            directory,
+            repository,
+        }))
+    }
+
+    /// Removes the mirror in a directory; one that is gone is removed.
+    ///
+    /// # Errors
+    /// [`Error::Local`].
+    pub fn remove(directory: &Path) -> Result<(), Error> {
+        match fs::remove_dir_all(directory) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(Error::local(directory, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Brings in every object of the given refs, then makes the mirror's refs equal to them: others go.
+    ///
+    /// # Errors
+    /// Every error of a server; [`Error::Local`]. The mirror's refs are as they were then.
+    pub fn fetch(&self, access: &Access, refs: &Refs) -> Result<(), Error> {
+        let known = self.refs()?;
+        fetch::fetch(self, access, &known, refs)?;
+        if known == *refs {
+            Ok(())
+        } else {
+            self.write_refs(refs)
+        }
+    }
+
+    /// Returns the mirror's refs.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`]; [`Error::Local`].
+    pub fn refs(&self) -> Result<Refs, Error> {
+        let path = self.directory.join("packed-refs");
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Refs::default()),
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                return Err(Error::Corrupt("its file of refs is not text".into()));
+            }
+            Err(error) => return Err(Error::local(&path, &error)),
+        };
+        parse_refs(&text)
+    }
+
+    /// Returns whether the mirror holds a commit, so that nothing need be fetched to read it.
+    #[must_use]
+    pub fn contains(&self, id: &str) -> bool {
+        git2::Oid::from_str(id)
+            .is_ok_and(|id| self.repository.odb().is_ok_and(|odb| odb.exists(id)))
+    }
+
+    /// Returns the directory of the mirror.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Returns the objects.
+    pub(super) fn odb(&self) -> Result<git2::Odb<'_>, Error> {
+        let odb = self.repository.odb();
+        odb.map_err(|error| Error::Corrupt(error.message().into()))
+    }
+
+    /// Writes the file of refs beside the old one and puts it in its place.
+    fn write_refs(&self, refs: &Refs) -> Result<(), Error> {
+        let path = self.directory.join("packed-refs");
+        let fresh = self.directory.join("packed-refs.new");
+        let failed = |error: std::io::Error| Error::local(&path, &error);
+        let mut file = fs::File::create(&fresh).map_err(failed)?;
+        file.write_all(print_refs(refs).as_bytes())
+            .map_err(failed)?;
+        file.sync_all().map_err(failed)?;
+        fs::rename(&fresh, &path).map_err(failed)
+    }
+}
+
+fn print_refs(refs: &Refs) -> String {
+    let mut out = format!("{HEADER}\n");
+    for (name, target) in refs.iter() {
+        out.push_str(&format!("{} {name}\n", target.id));
+        if target.commit != target.id {
+            out.push_str(&format!("^{}\n", target.commit));
+        }
+    }
+    out
+}
+
+fn parse_refs(text: &str) -> Result<Refs, Error> {
+    let mut refs = Refs::default();
+    let mut last = "";
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        if let Some(commit) = line.strip_prefix('^') {
+            refs.peel(last, commit);
+        } else if let Some((id, name)) = line.split_once(' ') {
+            refs.insert(name, id, None);
+            last = name;
+        } else {
+            return Err(Error::Corrupt("its file of refs cannot be read".into()));
+        }
+    }
+    Ok(refs)
+}

@@ -1,0 +1,421 @@
+//! The package revisions that refs and trees hold (upstream's Git layout). In come a mirror and its refs, out comes what
+//! was found and what was passed over. Nothing is fetched here, no name is judged beyond what Git needs, and one odd ref
+//! never hides another.
+
+use std::{collections::HashMap, sync::Arc};
+
+use git2::{ObjectType, Odb, Oid};
+use jiff::Timestamp;
+
+use super::{
+    Error, Mirror, RefKind, RefTarget, Refs, Scope, classify,
+    commit::{self, Commit},
+    history::History,
+    lifecycle, tree,
+    walk::Walk,
+};
+use crate::{
+    api::{KptfileObserved, Task},
+    package::{Lifecycle, PLACEHOLDER, kptfile, revision_number},
+};
+
+/// A package revision, as Git has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// Name of the package, relative to the registered directory; empty for that directory itself.
+    pub package: String,
+    /// Its directory from the root of the repository.
+    pub directory: String,
+    /// Its workspace.
+    pub workspace: String,
+    /// -1 the branch (or a tag without a number), 0 unpublished, else the published number.
+    pub revision: i64,
+    /// Full name of its ref.
+    pub reference: String,
+    /// Its commit.
+    pub commit: String,
+    /// The tree of its directory.
+    pub tree: String,
+    /// Where it is in its life.
+    pub lifecycle: Lifecycle,
+    /// The task that created it.
+    pub task: Option<Task>,
+    /// Who wrote its commit; of the branch, the newest commit that names the package.
+    pub author_email: String,
+    /// When that was.
+    pub author_time: Option<Timestamp>,
+    /// What its Kptfile says.
+    pub kptfile: KptfileObserved,
+}
+
+/// Something that looks like a package revision and is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// Full name of the ref.
+    pub reference: String,
+    /// Directory from the root of the repository.
+    pub path: String,
+    /// Why, as a sentence.
+    pub why: String,
+}
+
+/// What one ref holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reading {
+    /// A package revision.
+    Found(Box<Found>),
+    /// Something that should have been one.
+    Skipped(Skipped),
+    /// Nothing that concerns Porch: another branch, the tag of something else.
+    Nothing,
+}
+
+/// What a scan saw.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scan {
+    /// Package revisions.
+    pub found: Vec<Found>,
+    /// What was passed over.
+    pub skipped: Vec<Skipped>,
+    /// Head of the registered branch; nothing if it is missing.
+    pub head: Option<String>,
+}
+
+/// Reads package revisions, and remembers what cannot change. One for each mirror and scope.
+pub struct Scanner {
+    scope: Scope,
+    history: History,
+    walk: Walk,
+    /// Kptfiles of the branch's packages by blob: most are the same at the next look.
+    kptfiles: HashMap<Oid, Arc<KptfileObserved>>,
+    /// Refs that hold nothing, with the commit that was looked at: they stay due, and must cost nothing.
+    barren: HashMap<String, (String, Reading)>,
+}
+
+/// Where in a repository a revision is.
+struct Spot<'a> {
+    reference: &'a str,
+    directory: &'a str,
+    workspace: &'a str,
+    revision: i64,
+}
+
+impl Scanner {
+    /// Returns a scanner that knows nothing yet.
+    #[must_use]
+    pub fn new(scope: Scope) -> Self {
+        Self {
+            scope,
+            history: History::default(),
+            walk: Walk::default(),
+            kptfiles: HashMap::new(),
+            barren: HashMap::new(),
+        }
+    }
+
+    /// Returns what is scanned.
+    #[must_use]
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// Returns everything that the wanted refs hold. The mirror has their objects. What `wanted` is asked are full names
+    /// of refs, the registered branch among them.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`]; [`Error::TooLarge`]. Nothing was found then, and nothing was absent.
+    pub fn scan(
+        &mut self,
+        mirror: &Mirror,
+        refs: &Refs,
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<Scan, Error> {
+        let branch = self.scope.branch_ref();
+        let mut scan = Scan {
+            head: refs.get(&branch).map(|target| target.commit.clone()),
+            ..Scan::default()
+        };
+        if wanted(&branch) {
+            (scan.found, scan.skipped) = self.read_branch(mirror, refs)?;
+        }
+        for (name, _) in refs
+            .iter()
+            .filter(|(name, _)| *name != branch && wanted(name))
+        {
+            match self.read_ref(mirror, refs, name)? {
+                Reading::Found(found) => scan.found.push(*found),
+                Reading::Skipped(skipped) => scan.skipped.push(skipped),
+                Reading::Nothing => {}
+            }
+        }
+        self.barren.retain(|name, _| refs.contains(name));
+        Ok(scan)
+    }
+
+    /// Returns what one tag, draft or proposal holds; of every other ref: nothing.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`]; [`Error::TooLarge`].
+    pub fn read_ref(&mut self, mirror: &Mirror, refs: &Refs, name: &str) -> Result<Reading, Error> {
+        let Some(target) = refs.get(name) else {
+            return Ok(Reading::Nothing);
+        };
+        if let Some((_, reading)) = self
+            .barren
+            .get(name)
+            .filter(|(commit, _)| *commit == target.commit)
+        {
+            return Ok(reading.clone());
+        }
+        let reading = self.look(mirror, refs, (name, target))?;
+        if matches!(reading, Reading::Found(_)) {
+            self.barren.remove(name);
+        } else {
+            self.barren
+                .insert(name.into(), (target.commit.clone(), reading.clone()));
+        }
+        Ok(reading)
+    }
+
+    fn look(
+        &mut self,
+        mirror: &Mirror,
+        refs: &Refs,
+        (name, target): (&str, &RefTarget),
+    ) -> Result<Reading, Error> {
+        let (directory, last, published) = match classify(name, &self.scope) {
+            RefKind::Draft {
+                directory,
+                workspace,
+            }
+            | RefKind::Proposed {
+                directory,
+                workspace,
+            } => (directory, workspace, false),
+            RefKind::Tag { directory, text } => (directory, text, true),
+            RefKind::Malformed => {
+                let why = "a draft or proposal needs a package and a workspace in its name";
+                return Ok(skipped(name, "", why));
+            }
+            RefKind::Branch | RefKind::DeletionProposed { .. } | RefKind::Other => {
+                return Ok(Reading::Nothing);
+            }
+        };
+        let odb = mirror.odb()?;
+        let Some((id, commit)) = read_commit(&odb, target)? else {
+            return Ok(skipped(name, &directory, "it does not point at a commit"));
+        };
+        let Some((tree, blob)) = package_at(&odb, &commit, &directory)? else {
+            let why = "its commit has no Kptfile in this directory";
+            return Ok(if published {
+                Reading::Nothing
+            } else {
+                skipped(name, &directory, why)
+            });
+        };
+        let revision = if published { revision_number(&last) } else { 0 };
+        let workspace = if published {
+            tag_workspace(&commit, &directory, &last, revision)
+        } else {
+            last
+        };
+        let spot = Spot {
+            reference: name,
+            directory: &directory,
+            workspace: &workspace,
+            revision,
+        };
+        self.history.add(&odb, id)?;
+        let found = Found {
+            commit: target.commit.clone(),
+            tree: tree.to_string(),
+            task: self.history.task(id, &directory, &workspace),
+            author_email: commit.author_email,
+            author_time: commit
+                .author_time
+                .and_then(|time| Timestamp::from_second(time).ok()),
+            kptfile: self.kptfile(&odb, blob)?.as_ref().clone(),
+            ..self.found(refs, &spot)
+        };
+        Ok(Reading::Found(Box::new(found)))
+    }
+
+    /// Returns the packages on the registered branch; of a missing branch: none.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`]; [`Error::TooLarge`].
+    pub fn read_branch(
+        &mut self,
+        mirror: &Mirror,
+        refs: &Refs,
+    ) -> Result<(Vec<Found>, Vec<Skipped>), Error> {
+        let reference = self.scope.branch_ref();
+        let Some(target) = refs.get(&reference) else {
+            return Ok((Vec::new(), Vec::new()));
+        };
+        let odb = mirror.odb()?;
+        let head = Oid::from_str(&target.commit)
+            .map_err(|error| Error::Corrupt(error.message().into()))?;
+        let commit = commit::read(&odb, head)?;
+        let Some(root) = root(&odb, &commit, &self.scope.directory)? else {
+            return Ok((Vec::new(), Vec::new()));
+        };
+        self.history.add(&odb, head)?;
+        self.history.look_at_branch(head);
+        let level = self.walk.packages(&odb, root)?;
+        let mut kptfiles = HashMap::with_capacity(level.packages.len());
+        let mut found = Vec::with_capacity(level.packages.len());
+        for place in level.packages {
+            let kptfile = self.kptfile(&odb, place.kptfile)?;
+            found.push(self.placeholder(refs, target, (&place.path, place.tree), &kptfile));
+            kptfiles.insert(place.kptfile, kptfile);
+        }
+        self.kptfiles = kptfiles;
+        let skip = |(path, why): (String, String)| Skipped {
+            reference: reference.clone(),
+            path: self.scope.full_path(&path),
+            why,
+        };
+        Ok((found, level.skipped.into_iter().map(skip).collect()))
+    }
+
+    fn placeholder(
+        &self,
+        refs: &Refs,
+        head: &RefTarget,
+        (package, tree): (&str, Oid),
+        kptfile: &KptfileObserved,
+    ) -> Found {
+        let directory = self.scope.full_path(package);
+        let spot = Spot {
+            reference: &self.scope.branch_ref(),
+            directory: &directory,
+            workspace: &self.scope.branch,
+            revision: PLACEHOLDER,
+        };
+        let author = self.history.author(&directory).cloned().unwrap_or_default();
+        Found {
+            commit: head.commit.clone(),
+            tree: tree.to_string(),
+            author_email: author.email.to_string(),
+            author_time: author
+                .time
+                .and_then(|time| Timestamp::from_second(time).ok()),
+            kptfile: kptfile.clone(),
+            ..self.found(refs, &spot)
+        }
+    }
+
+    /// Returns a revision as far as refs alone tell.
+    fn found(&self, refs: &Refs, spot: &Spot<'_>) -> Found {
+        let key = (spot.workspace, spot.revision);
+        Found {
+            package: self
+                .scope
+                .package(spot.directory)
+                .unwrap_or_default()
+                .into(),
+            directory: spot.directory.into(),
+            workspace: spot.workspace.into(),
+            revision: spot.revision,
+            reference: spot.reference.into(),
+            commit: String::new(),
+            tree: String::new(),
+            lifecycle: lifecycle(refs, spot.reference, spot.directory, key),
+            task: None,
+            author_email: String::new(),
+            author_time: None,
+            kptfile: KptfileObserved::default(),
+        }
+    }
+
+    fn kptfile(&self, odb: &Odb<'_>, blob: Oid) -> Result<Arc<KptfileObserved>, Error> {
+        if let Some(known) = self.kptfiles.get(&blob) {
+            return Ok(known.clone());
+        }
+        let (size, kind) = odb
+            .read_header(blob)
+            .map_err(|error| Error::object(blob, &error))?;
+        if kind != ObjectType::Blob {
+            return Err(Error::Corrupt(format!("object {blob} is no blob")));
+        }
+        let id = blob.to_string();
+        if size > kptfile::LIMIT {
+            return Ok(Arc::new(kptfile::too_large(&id, size)));
+        }
+        let object = odb
+            .read(blob)
+            .map_err(|error| Error::object(blob, &error))?;
+        Ok(Arc::new(kptfile::observe(&id, object.data())))
+    }
+}
+
+fn skipped(reference: &str, path: &str, why: &str) -> Reading {
+    Reading::Skipped(Skipped {
+        reference: reference.into(),
+        path: path.into(),
+        why: why.into(),
+    })
+}
+
+/// Returns the commit that a ref points at, directly or by one annotated tag; nothing if it points elsewhere.
+fn read_commit(odb: &Odb<'_>, target: &RefTarget) -> Result<Option<(Oid, Commit)>, Error> {
+    let oid =
+        |text: &str| Oid::from_str(text).map_err(|error| Error::Corrupt(error.message().into()));
+    let (id, commit) = (oid(&target.id)?, oid(&target.commit)?);
+    let kind = |id: Oid| {
+        odb.read_header(id)
+            .map_err(|error| Error::object(id, &error))
+    };
+    if id != commit {
+        // Upstream peels one level: a tag of a tag is no revision.
+        let tag = tree::read(odb, id, ObjectType::Tag)?;
+        if !tag
+            .data()
+            .split(|byte| *byte == b'\n')
+            .any(|line| line == b"type commit")
+        {
+            return Ok(None);
+        }
+    }
+    match kind(commit)?.1 {
+        ObjectType::Commit => Ok(Some((commit, commit::read(odb, commit)?))),
+        _ => Ok(None),
+    }
+}
+
+/// Returns the directory of a commit's tree.
+fn root(odb: &Odb<'_>, commit: &Commit, directory: &str) -> Result<Option<Oid>, Error> {
+    let tree = commit
+        .tree
+        .ok_or_else(|| Error::Corrupt("a commit has no tree".into()))?;
+    tree::descend(odb, tree, directory)
+}
+
+/// Returns the tree and the Kptfile of a package.
+fn package_at(
+    odb: &Odb<'_>,
+    commit: &Commit,
+    directory: &str,
+) -> Result<Option<(Oid, Oid)>, Error> {
+    let Some(tree) = root(odb, commit, directory)? else {
+        return Ok(None);
+    };
+    Ok(tree::kptfile(odb, tree)?.map(|blob| (tree, blob)))
+}
+
+/// Returns the workspace of a tagged revision: the commit's word, else the number; the text if there is no number.
+fn tag_workspace(commit: &Commit, directory: &str, text: &str, revision: i64) -> String {
+    if revision == PLACEHOLDER {
+        return text.into();
+    }
+    let mut named = commit
+        .annotations
+        .iter()
+        .filter(|annotation| annotation.package == directory);
+    let workspace = named.find(|annotation| !annotation.workspace.is_empty());
+    workspace.map_or_else(
+        || format!("v{revision}"),
+        |annotation| annotation.workspace.clone(),
+    )
+}

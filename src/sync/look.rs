@@ -1,0 +1,290 @@
+//! One look at a repository after another, until nothing moves: what is there, what of it the records do not say, and the
+//! writing of that. In comes a target, out goes what was seen. The version of the records is always older than what was
+//! read of Git, so that nothing that a user did meanwhile is undone.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use kube::Client;
+
+use super::{
+    Error, Mirrors, Note, Target,
+    due::due,
+    manager::Means,
+    mirrors::Place,
+    records,
+    secrets::{self, Keys},
+    settle::{Look, Settlement, settle},
+};
+use crate::{
+    api::PackageRev,
+    cache::{Catalog, Version},
+    git::{self, Access, Refs, Scan, Scanner, Timeouts},
+};
+
+/// How many looks follow each other at once; then the others' turn comes.
+const LOOKS: usize = 10;
+/// How long what was written may take to come round in the cache.
+const ROUND_TRIP: Duration = Duration::from_secs(30);
+/// How long to wait for the cache after a lost race: whoever won it is not seen yet.
+const BREATH: Duration = Duration::from_millis(200);
+
+/// What was seen of a repository.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Number of package revisions that are served.
+    pub revisions: usize,
+    /// Head of the branch; nothing if it is missing.
+    pub head: Option<String>,
+    /// What is there and not served.
+    pub notes: Vec<Note>,
+}
+
+/// Looks at one repository, and remembers what it saw.
+pub struct Looker {
+    client: Client,
+    catalog: Catalog,
+    mirrors: Mirrors,
+    /// The mirror of this repository.
+    place: Arc<Place>,
+    /// What was read once need not be read again; taken out while a scan uses it.
+    scanner: Option<Scanner>,
+    /// Open connections, for as long as the credentials are the same.
+    access: Option<(Target, Keys, Access)>,
+    /// The last look after which nothing was left to do.
+    settled: Option<Settled>,
+}
+
+/// What was there when nothing was left to do.
+struct Settled {
+    target: Target,
+    refs: Refs,
+    records: Fingerprint,
+    seen: Seen,
+}
+
+/// What becomes of records shows here: a write moves the newest version, and a deletion the number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Fingerprint {
+    number: usize,
+    newest: Version,
+}
+
+impl Fingerprint {
+    fn of(records: &[Arc<PackageRev>]) -> Self {
+        let versions = records
+            .iter()
+            .filter_map(|record| record.metadata.resource_version.as_ref()?.parse().ok());
+        Self {
+            number: records.len(),
+            newest: versions.max().unwrap_or_default(),
+        }
+    }
+}
+
+/// What to do after a look.
+enum Next {
+    /// Nothing is left to do.
+    Rest(Seen),
+    /// Something was written, or somebody else was faster: look again.
+    Look,
+}
+
+impl Looker {
+    /// Returns one that has seen nothing yet of the repository with this UID.
+    pub fn new(means: &Means, uid: &str) -> Self {
+        Self {
+            client: means.client.clone(),
+            catalog: means.catalog.clone(),
+            mirrors: means.mirrors.clone(),
+            place: means.mirrors.place(uid),
+            scanner: None,
+            access: None,
+            settled: None,
+        }
+    }
+
+    /// Looks until nothing moves, and returns what was seen.
+    ///
+    /// # Errors
+    /// What kept it from reading, or from writing.
+    pub async fn look(&mut self, target: &Target) -> Result<Seen, Error> {
+        let access = self.access(target).await?;
+        let mut healed = false;
+        for _ in 0..LOOKS {
+            match self.look_once(target, &access).await {
+                Ok(Next::Rest(seen)) => return missing(target, seen),
+                Ok(Next::Look) => {}
+                Err(Error::Git(git::Error::Corrupt(why))) if !healed => {
+                    healed = true;
+                    self.heal(&why)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::Cluster(
+            "the repository and its records do not come to rest".into(),
+        ))
+    }
+
+    /// Returns the version of the Secret that was used last.
+    pub fn secret_version(&self) -> Option<&str> {
+        self.access
+            .as_ref()
+            .map(|(_, keys, _)| keys.version.as_str())
+    }
+
+    /// Returns the version that the Secret has now; nothing if it can't be read.
+    pub async fn secret_now(&self, target: &Target) -> Option<String> {
+        let keys = secrets::keys(
+            &self.client,
+            &target.subject.namespace,
+            target.secret.as_deref(),
+        )
+        .await;
+        keys.ok().map(|keys| keys.version)
+    }
+
+    async fn access(&mut self, target: &Target) -> Result<Access, Error> {
+        let namespace = &target.subject.namespace;
+        let keys = secrets::keys(&self.client, namespace, target.secret.as_deref()).await?;
+        if let Some((old, known, access)) = &self.access
+            && (&old.address, known) == (&target.address, &keys)
+        {
+            return Ok(access.clone());
+        }
+        let (credentials, ca) = (keys.credentials.clone(), keys.ca.clone());
+        let access = Access::new(target.address.clone(), credentials, ca, Timeouts::default());
+        self.access = Some((target.clone(), keys, access.clone()));
+        Ok(access)
+    }
+
+    async fn look_once(&mut self, target: &Target, access: &Access) -> Result<Next, Error> {
+        let subject = &target.subject;
+        let (_, records) = self.catalog.records_of(&subject.namespace, &subject.name);
+        let fingerprint = Fingerprint::of(&records);
+        let refs = self
+            .mirrors
+            .list_refs(access.clone())
+            .await?
+            .relevant(&subject.scope);
+        if let Some(settled) = &self.settled
+            && settled.records == fingerprint
+            && settled.target == *target
+            && settled.refs == refs
+        {
+            return Ok(Next::Rest(settled.seen.clone()));
+        }
+        self.settled = None;
+        let refs = self
+            .mirrors
+            .fetch(&self.place, access.clone(), refs)
+            .await?;
+        let wanted = due(subject, &records, &refs);
+        let (refs, scan) = self.scan(target, refs, wanted).await?;
+        let (settlement, seen) = weigh(target, &records, &refs, scan);
+        if settlement.packages.is_empty() && !settlement.again {
+            self.settled = Some(Settled {
+                target: target.clone(),
+                refs,
+                records: fingerprint,
+                seen: seen.clone(),
+            });
+            return Ok(Next::Rest(seen));
+        }
+        self.write(target, settlement).await.map(|()| Next::Look)
+    }
+
+    async fn scan(
+        &mut self,
+        target: &Target,
+        refs: Refs,
+        wanted: HashSet<String>,
+    ) -> Result<(Refs, Scan), Error> {
+        let scope = target.subject.scope.clone();
+        let known = self
+            .scanner
+            .take()
+            .filter(|scanner| *scanner.scope() == scope);
+        let mut scanner = known.unwrap_or_else(|| Scanner::new(scope.clone()));
+        let branch = scope.branch_ref();
+        let (scanner, refs, scan) = self
+            .mirrors
+            .scan(&self.place, move |mirror| {
+                let scan = scanner.scan(mirror, &refs, &|name| {
+                    name == branch || wanted.contains(name)
+                })?;
+                Ok((scanner, refs, scan))
+            })
+            .await?;
+        self.scanner = Some(scanner);
+        Ok((refs, scan))
+    }
+
+    async fn write(&self, target: &Target, settlement: Settlement) -> Result<(), Error> {
+        let applied =
+            records::apply(&self.client, &target.subject.namespace, settlement.packages).await;
+        tracing::debug!(
+            made = applied.made,
+            conflicts = applied.conflicts,
+            "records were written"
+        );
+        if let Some(failure) = applied.failure {
+            return Err(failure);
+        }
+        if applied.conflicts > 0 {
+            tokio::time::sleep(BREATH).await;
+        }
+        let seen = self.catalog.wait_for(applied.newest, ROUND_TRIP).await;
+        seen.map_err(|late| Error::Cluster(format!("what was written does not come back: {late}")))
+    }
+
+    /// Forgets everything about a mirror that is damaged, so that it is made anew.
+    fn heal(&mut self, why: &str) -> Result<(), Error> {
+        tracing::warn!(why, "a mirror is damaged and is made anew");
+        self.scanner = None;
+        self.settled = None;
+        Ok(self.place.discard()?)
+    }
+}
+
+/// Returns what must be written, and what was seen.
+fn weigh(
+    target: &Target,
+    records: &[Arc<PackageRev>],
+    refs: &Refs,
+    scan: Scan,
+) -> (Settlement, Seen) {
+    // A scan that cannot read everything gives nothing.
+    let look = Look {
+        found: scan.found,
+        unread: HashSet::new(),
+    };
+    let mut settlement = settle(&target.subject, records, refs, look);
+    let skipped = scan.skipped.into_iter().map(|skipped| Note {
+        what: match skipped.path.as_str() {
+            "" => skipped.reference,
+            path => format!("{}:{path}", skipped.reference),
+        },
+        why: skipped.why,
+    });
+    let mut notes: Vec<Note> = skipped
+        .chain(std::mem::take(&mut settlement.notes))
+        .collect();
+    notes.sort();
+    notes.dedup();
+    let seen = Seen {
+        revisions: settlement.served,
+        head: scan.head,
+        notes,
+    };
+    (settlement, seen)
+}
+
+/// Returns what was seen, unless the branch is missing: what else is there was settled by then.
+fn missing(target: &Target, seen: Seen) -> Result<Seen, Error> {
+    if seen.head.is_some() {
+        return Ok(seen);
+    }
+    let branch = target.subject.scope.branch.clone();
+    Err(git::Error::BranchMissing { branch }.into())
+}

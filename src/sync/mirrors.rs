@@ -1,0 +1,266 @@
+//! The mirrors on disk, one for each Repository, and who may work on them. In come deeds that block; they run where
+//! blocking is allowed, so many at a time that a slow server, a long scan and a reader never wait for each other's kind.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+use tokio::sync::Semaphore;
+
+use super::Error;
+use crate::git::{self, Access, Mirror, Refs};
+
+/// How many exchanges with servers may be under way: they mostly wait, and a server that hangs holds its place until it
+/// times out, so there are many.
+const EXCHANGES: usize = 256;
+/// How many handles of one mirror are kept open for readers.
+const HANDLES: usize = 4;
+/// What the name of a mirror's directory ends with.
+const SUFFIX: &str = ".git";
+
+/// The mirrors of this process; clones share them.
+#[derive(Clone)]
+pub struct Mirrors {
+    parts: Arc<Parts>,
+}
+
+struct Parts {
+    /// Where they are.
+    directory: PathBuf,
+    /// Those in use, by the UID of their Repository.
+    places: Mutex<HashMap<String, Arc<Place>>>,
+    /// Exchanges with servers.
+    exchanges: Arc<Semaphore>,
+    /// Scans: they need a processor each.
+    scans: Arc<Semaphore>,
+    /// Reads of files: somebody waits for them, so they have a gate of their own.
+    reads: Arc<Semaphore>,
+}
+
+/// One mirror.
+pub struct Place {
+    directory: PathBuf,
+    /// Held by whoever changes the mirror: two fetches into one would do everything twice.
+    turn: Arc<tokio::sync::Mutex<()>>,
+    /// The Repository is gone: whoever ends a deed on the mirror removes it.
+    gone: AtomicBool,
+    /// Open handles, for readers to take and give back.
+    handles: Mutex<Vec<Mirror>>,
+}
+
+impl Mirrors {
+    /// Returns the mirrors in a directory; it is made when it is needed.
+    #[must_use]
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        let processors = thread::available_parallelism().map_or(2, usize::from);
+        let gate = |places| Arc::new(Semaphore::new(places));
+        let parts = Parts {
+            directory: directory.into(),
+            places: Mutex::default(),
+            exchanges: gate(EXCHANGES),
+            scans: gate(processors.max(2)),
+            reads: gate(processors.max(2) * 2),
+        };
+        Self {
+            parts: Arc::new(parts),
+        }
+    }
+
+    /// Returns the place of a Repository's mirror.
+    pub(super) fn place(&self, uid: &str) -> Arc<Place> {
+        let mut places = self.places();
+        let make = || Arc::new(Place::new(self.parts.directory.join(file_name(uid))));
+        places.entry(uid.into()).or_insert_with(make).clone()
+    }
+
+    /// Removes the mirror of a Repository that is no more. A deed that is under way on it ends soon and removes what it
+    /// left.
+    ///
+    /// # Errors
+    /// [`Error::Git`]: the disk.
+    pub async fn remove(&self, uid: &str) -> Result<(), Error> {
+        let known = self.places().remove(uid);
+        let place = known
+            .unwrap_or_else(|| Arc::new(Place::new(self.parts.directory.join(file_name(uid)))));
+        place.gone.store(true, Ordering::SeqCst);
+        blocking(&self.parts.scans, move || {
+            place.close();
+            Mirror::remove(&place.directory)
+        })
+        .await
+    }
+
+    /// Removes the mirrors of all Repositories but these, such as an earlier process left.
+    ///
+    /// # Errors
+    /// [`Error::Git`]: the disk.
+    pub async fn keep_only(&self, uids: &HashSet<String>) -> Result<(), Error> {
+        let mut kept: HashSet<String> = uids.iter().map(|uid| file_name(uid)).collect();
+        kept.extend(self.places().keys().map(|uid| file_name(uid)));
+        let directory = self.parts.directory.clone();
+        blocking(&self.parts.scans, move || sweep(&directory, &kept)).await
+    }
+
+    /// Asks a server for its refs.
+    pub(super) async fn list_refs(&self, access: Access) -> Result<Refs, Error> {
+        blocking(&self.parts.exchanges, move || git::list_refs(&access)).await
+    }
+
+    /// Brings everything that these refs reach into a mirror. A damaged one is made anew.
+    pub(super) async fn fetch(
+        &self,
+        place: &Arc<Place>,
+        access: Access,
+        refs: Refs,
+    ) -> Result<Refs, Error> {
+        let turn = place.turn.clone().lock_owned().await;
+        let place = place.clone();
+        blocking(&self.parts.exchanges, move || {
+            // The turn ends with the deed, even if nobody waits for it any more.
+            let _turn = turn;
+            let fetched = place.fetch(&access, &refs);
+            place.leave();
+            fetched.map(|()| refs)
+        })
+        .await
+    }
+
+    /// Does something long with a mirror that needs a processor.
+    pub(super) async fn scan<T: Send + 'static>(
+        &self,
+        place: &Arc<Place>,
+        deed: impl FnOnce(&Mirror) -> Result<T, git::Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let place = place.clone();
+        blocking(&self.parts.scans, move || place.with(deed)).await
+    }
+
+    /// Does something short with a mirror that somebody waits for.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        place: &Arc<Place>,
+        deed: impl FnOnce(&Mirror) -> Result<T, git::Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let place = place.clone();
+        blocking(&self.parts.reads, move || place.with(deed)).await
+    }
+
+    fn places(&self) -> MutexGuard<'_, HashMap<String, Arc<Place>>> {
+        self.parts
+            .places
+            .lock()
+            .expect("nobody panics with the lock held")
+    }
+}
+
+impl Place {
+    fn new(directory: PathBuf) -> Self {
+        Self {
+            directory,
+            turn: Arc::default(),
+            gone: AtomicBool::new(false),
+            handles: Mutex::default(),
+        }
+    }
+
+    fn fetch(&self, access: &Access, refs: &Refs) -> Result<(), git::Error> {
+        let fetch = || Mirror::open(&self.directory)?.fetch(access, refs);
+        match fetch() {
+            Err(git::Error::Corrupt(why)) => {
+                tracing::warn!(mirror = %self.directory.display(), why, "a mirror is damaged and is made anew");
+                self.discard()?;
+                fetch()
+            }
+            other => other,
+        }
+    }
+
+    /// Removes the mirror, to be made anew by the next fetch.
+    pub(super) fn discard(&self) -> Result<(), git::Error> {
+        self.close();
+        Mirror::remove(&self.directory)
+    }
+
+    fn with<T>(
+        &self,
+        deed: impl FnOnce(&Mirror) -> Result<T, git::Error>,
+    ) -> Result<T, git::Error> {
+        let mirror = match self.handles().pop() {
+            Some(mirror) => mirror,
+            None => Mirror::find(&self.directory)?
+                .ok_or_else(|| git::Error::Corrupt("there is no mirror yet".into()))?,
+        };
+        let done = deed(&mirror)?;
+        let mut handles = self.handles();
+        if handles.len() < HANDLES && !self.gone.load(Ordering::SeqCst) {
+            handles.push(mirror);
+        }
+        Ok(done)
+    }
+
+    fn leave(&self) {
+        if self.gone.load(Ordering::SeqCst)
+            && let Err(error) = self.discard()
+        {
+            tracing::warn!(%error, "a mirror could not be removed");
+        }
+    }
+
+    fn close(&self) {
+        self.handles().clear();
+    }
+
+    fn handles(&self) -> MutexGuard<'_, Vec<Mirror>> {
+        self.handles
+            .lock()
+            .expect("nobody panics with the lock held")
+    }
+}
+
+/// Returns the name of a mirror's directory. UIDs are the cluster's, but nothing that could lead elsewhere is let through.
+fn file_name(uid: &str) -> String {
+    let harmless = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let name: String = uid.chars().filter(|c| harmless(*c)).collect();
+    format!("{name}{SUFFIX}")
+}
+
+fn sweep(directory: &Path, kept: &HashSet<String>) -> Result<(), git::Error> {
+    // A directory that does not exist holds nothing to remove.
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return Ok(());
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.ends_with(SUFFIX) && !kept.contains(&name) {
+            Mirror::remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs a deed that blocks, when the gate lets it. Its place at the gate is its own until it ends, even if nobody waits
+/// for it any more.
+async fn blocking<T: Send + 'static>(
+    gate: &Arc<Semaphore>,
+    deed: impl FnOnce() -> Result<T, git::Error> + Send + 'static,
+) -> Result<T, Error> {
+    let permit = gate.clone().acquire_owned().await;
+    let permit = permit.expect("gates are never closed");
+    let span = tracing::Span::current();
+    let done = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        span.in_scope(deed)
+    });
+    match done.await {
+        Ok(result) => Ok(result?),
+        Err(error) => {
+            Err(git::Error::Local(format!("a deed on a mirror ended badly: {error}")).into())
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What opens a repository: the Secret that its Repository names, read anew each time, so that another password works
+//! without a restart. What is wrong with it is told by its name and key, never by its content.
+
+use k8s_openapi::{ByteString, api::core::v1::Secret};
+use kube::{Api, Client};
+
+use super::Error;
+use crate::git::{self, Credentials};
+
+/// The key of certificates that are trusted in addition to the system's.
+const CA: &str = "ca.crt";
+
+/// What a Secret opens a repository with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// What is sent.
+    pub credentials: Credentials,
+    /// Certificates (PEM) to trust in addition to the system's.
+    pub ca: Option<Vec<u8>>,
+    /// The version of the Secret; empty without one.
+    pub version: String,
+}
+
+/// Returns what the Secret of this name opens a repository with; without a name: nothing, which is enough for those that
+/// are open to all.
+///
+/// # Errors
+/// [`Error::Credentials`] when the Secret is missing or is not as it should be; [`Error::Cluster`].
+pub async fn keys(client: &Client, namespace: &str, name: Option<&str>) -> Result<Keys, Error> {
+    let Some(name) = name else {
+        return Ok(Keys {
+            credentials: Credentials::Anonymous,
+            ca: None,
+            version: String::new(),
+        });
+    };
+    let what = format!("secret {namespace}/{name}");
+    let secret = Api::<Secret>::namespaced(client.clone(), namespace)
+        .get_opt(name)
+        .await;
+    let secret = secret.map_err(|error| Error::cluster(&format!("cannot read {what}"), &error))?;
+    let secret = secret.ok_or_else(|| Error::Credentials(format!("{what} not found")))?;
+    read(&secret).map_err(|why| Error::Credentials(format!("{what}: {why}")))
+}
+
+fn read(secret: &Secret) -> Result<Keys, String> {
+    let credentials = match secret.type_.as_deref().unwrap_or("Opaque") {
+        "kubernetes.io/basic-auth" => Credentials::Basic {
+            // A token needs no user name.
+            username: text(secret, "username")?.unwrap_or_default(),
+            password: git::Secret::new(required(secret, "password")?),
+        },
+        "Opaque" => match text(secret, "bearerToken")? {
+            Some(token) => Credentials::Bearer(git::Secret::new(token)),
+            None if value(secret, CA).is_some() => Credentials::Anonymous,
+            None => Credentials::Bearer(git::Secret::new(required(secret, "bearerToken")?)),
+        },
+        other => {
+            return Err(format!(
+                "type {other:?} is neither kubernetes.io/basic-auth nor Opaque with the key bearerToken"
+            ));
+        }
+    };
+    Ok(Keys {
+        credentials,
+        ca: value(secret, CA).map(|ca| ca.0.clone()),
+        version: secret.metadata.resource_version.clone().unwrap_or_default(),
+    })
+}
+
+fn value<'a>(secret: &'a Secret, key: &str) -> Option<&'a ByteString> {
+    secret
+        .data
+        .as_ref()?
+        .get(key)
+        .filter(|value| !value.0.is_empty())
+}
+
+fn text(secret: &Secret, key: &str) -> Result<Option<String>, String> {
+    let Some(value) = value(secret, key) else {
+        return Ok(None);
+    };
+    let text = std::str::from_utf8(&value.0).map_err(|_| format!("the key {key} is not text"))?;
+    Ok(Some(text.trim_end_matches(['\r', '\n']).into()))
+}
+
+fn required(secret: &Secret, key: &str) -> Result<String, String> {
+    text(secret, key)?.ok_or_else(|| format!("the key {key} is missing or empty"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(type_: &str, data: &[(&str, &[u8])]) -> Secret {
+        let data = data
+            .iter()
+            .map(|(key, value)| ((*key).into(), ByteString(value.to_vec())));
+        Secret {
+            type_: Some(type_.into()),
+            data: Some(data.collect()),
+            ..Secret::default()
+        }
+    }
+
+    #[test]
+    fn both_kinds_of_secrets_are_read() {
+        let basic = |username: &str| Credentials::Basic {
+            username: username.into(),
+            password: git::Secret::new("p"),
+        };
+        let token = || Credentials::Bearer(git::Secret::new("t"));
+        for (type_, data, credentials, ca) in [
+            (
+                "kubernetes.io/basic-auth",
+                &[("username", &b"u"[..]), ("password", b"p")][..],
+                basic("u"),
+                None,
+            ),
+            (
+                "kubernetes.io/basic-auth",
+                &[("password", b"p\n")],
+                basic(""),
+                None,
+            ),
+            ("Opaque", &[("bearerToken", b"t\n")], token(), None),
+            (
+                "Opaque",
+                &[("bearerToken", b"t"), ("ca.crt", b"pem")],
+                token(),
+                Some(b"pem".to_vec()),
+            ),
+            (
+                "Opaque",
+                &[("ca.crt", b"pem")],
+                Credentials::Anonymous,
+                Some(b"pem".to_vec()),
+            ),
+        ] {
+            let keys = read(&secret(type_, data)).unwrap();
+            assert!(keys.credentials == credentials, "{type_} {data:?}");
+            assert_eq!(keys.ca, ca);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_by_key_and_never_by_content() {
+        for (type_, data, why) in [
+            (
+                "kubernetes.io/basic-auth",
+                &[("username", &b"hunter2"[..])][..],
+                "password",
+            ),
+            (
+                "kubernetes.io/basic-auth",
+                &[("username", b"hunter2\xff"), ("password", b"p")],
+                "username",
+            ),
+            ("Opaque", &[("token", b"hunter2")], "bearerToken"),
+            ("Opaque", &[("bearerToken", b"")], "bearerToken"),
+            (
+                "kubernetes.io/ssh-auth",
+                &[("ssh-privatekey", b"hunter2")],
+                "kubernetes.io/ssh-auth",
+            ),
+        ] {
+            let told = read(&secret(type_, data)).unwrap_err();
+            assert!(told.contains(why) && !told.contains("hunter2"), "{told}");
+        }
+    }
+}

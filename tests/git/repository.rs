@@ -1,0 +1,138 @@
+//! Repositories for tests, made by git's command line.
+
+use std::{
+    fmt::Write as _,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use porch::git::{Access, Address, Mirror, Refs, Scan, Scanner, Scope, list_refs};
+use tempfile::TempDir;
+
+use crate::git_server::{git, git_command};
+
+/// A Kptfile that is one.
+pub const KPTFILE: &str = "apiVersion: kpt.dev/v1\nkind: Kptfile\nmetadata:\n  name: x\n";
+
+/// A repository with a place to work in and a bare copy that is served.
+pub struct Repository {
+    root: TempDir,
+}
+
+impl Repository {
+    /// Makes an empty one.
+    pub fn new() -> Self {
+        let root = TempDir::new().unwrap();
+        git(root.path(), &["init", "-q", "work"]);
+        git(root.path(), &["init", "-q", "--bare", "bare.git"]);
+        Self { root }
+    }
+
+    /// Makes one that holds all refs of a bundle.
+    pub fn of_bundle(bundle: &Path) -> Self {
+        let repository = Self::new();
+        let bundle = bundle.canonicalize().unwrap();
+        let all = "+refs/*:refs/*";
+        git(
+            &repository.bare(),
+            &["fetch", "-q", bundle.to_str().unwrap(), all],
+        );
+        repository
+    }
+
+    /// Returns the directory that is served.
+    pub fn root(&self) -> &Path {
+        self.root.path()
+    }
+
+    pub fn bare(&self) -> PathBuf {
+        self.root.path().join("bare.git")
+    }
+
+    pub fn work(&self) -> PathBuf {
+        self.root.path().join("work")
+    }
+
+    /// Runs git in the place to work in.
+    pub fn git(&self, arguments: &[&str]) -> String {
+        git(&self.work(), arguments).trim().to_string()
+    }
+
+    /// Writes a file; nothing is committed.
+    pub fn write(&self, path: &str, content: &str) {
+        let path = self.work().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+
+    /// Commits everything, and returns the id.
+    pub fn commit(&self, message: &str) -> String {
+        self.git(&["add", "-A"]);
+        self.git(&[
+            "commit",
+            "-q",
+            "--allow-empty",
+            "-m",
+            message,
+            "--cleanup=verbatim",
+        ]);
+        self.git(&["rev-parse", "HEAD"])
+    }
+
+    /// Makes the bare copy's refs equal to those here.
+    pub fn push(&self) {
+        let to = self.bare();
+        self.git(&[
+            "push",
+            "-q",
+            "--prune",
+            "--force",
+            to.to_str().unwrap(),
+            "refs/heads/*:refs/heads/*",
+            "refs/tags/*:refs/tags/*",
+        ]);
+    }
+
+    /// Points the bare copy's refs at commits, without regard for what is there.
+    pub fn update_refs(&self, lines: &[(String, String)]) {
+        let mut input = String::new();
+        for (name, id) in lines {
+            writeln!(input, "update {name} {id}").unwrap();
+        }
+        let mut child = git_command(&self.bare())
+            .args(["update-ref", "--stdin"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(input.as_bytes())
+            .unwrap();
+        assert!(child.wait().unwrap().success());
+    }
+
+    /// Returns the address of the bare copy on this disk.
+    pub fn file(&self) -> Access {
+        let text = format!("file://{}", self.bare().display());
+        Access::anonymous(Address::parse(&text, true).unwrap())
+    }
+
+    /// Returns a directory for a mirror.
+    pub fn mirror(&self) -> PathBuf {
+        self.root.path().join("mirror")
+    }
+}
+
+/// Lists, fetches and scans.
+pub fn sync(access: &Access, directory: &Path, scope: &Scope) -> (Mirror, Refs, Scan) {
+    let refs = list_refs(access).unwrap();
+    let mirror = Mirror::open(directory).unwrap();
+    mirror.fetch(access, &refs).unwrap();
+    let scan = Scanner::new(scope.clone())
+        .scan(&mirror, &refs, &|_| true)
+        .unwrap();
+    (mirror, refs, scan)
+}

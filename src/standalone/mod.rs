@@ -17,6 +17,7 @@ mod object;
 mod owners;
 mod path;
 mod plane;
+mod protobuf;
 mod run;
 mod schema;
 mod served;

@@ -282,6 +282,8 @@ fn a_strangers_push_reaches_a_watcher() {
             ("DELETED", "demo.basens.quota"),
             ("MODIFIED", "demo.basens.labels"),
             ("MODIFIED", "demo.basens.main"),
+            // Its record lets go of our finalizer before it goes.
+            ("MODIFIED", "demo.basens.quota"),
         ]
     );
 }

@@ -27,13 +27,16 @@ pub enum Naming {
     Label,
 }
 
+/// Finds what is wrong with an object, given what was before.
+pub type Check = fn(&Value, Option<&Value>) -> Vec<FieldError>;
+
 /// Rules of a built-in kind that no schema can say.
 #[derive(Clone, Copy, Default)]
 pub struct Rule {
     /// Brings an object into the form that is kept, before anything is checked.
     pub prepare: Option<fn(&mut Value)>,
     /// Finds what is wrong with an object, given what was before.
-    pub check: Option<fn(&Value, Option<&Value>) -> Vec<FieldError>>,
+    pub check: Option<Check>,
 }
 
 impl fmt::Debug for Rule {

@@ -203,7 +203,9 @@ impl Deed<'_, '_> {
         for (name, member) in value.as_object().into_iter().flatten() {
             all.put(&format!("f:{name}"), fields(name, member, self.part(name)));
         }
-        UNOWNED.iter().for_each(|path| all.forget(path));
+        for path in UNOWNED {
+            all.forget(path);
+        }
         all
     }
 

@@ -29,7 +29,7 @@ impl Deed<'_, '_> {
             }
             PatchKind::Strategic => strategic(&mut value, &self.patch_object()?),
             PatchKind::Merge | PatchKind::Apply => {
-                json_patch::merge(&mut value, &self.patch_object()?)
+                json_patch::merge(&mut value, &self.patch_object()?);
             }
         }
         if !value.is_object() {

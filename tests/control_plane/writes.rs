@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::{
+use porch::{
     apiserver::{
         Failure, FieldValidation, Identity, PatchKind, Reply, Resource, Verb, Write, WriteOptions,
         Writer, Written,
     },
     cache::{Name, Version},
-    crds,
-    standalone::{ControlPlane, Definition, Persistence, Served},
+    standalone::{ControlPlane, Persistence, Served},
 };
+
+use crate::start;
 
 struct Plane(ControlPlane);
 
@@ -38,13 +39,7 @@ fn write(verb: Verb, name: &str, body: &Value) -> Write {
 
 impl Plane {
     async fn new() -> Self {
-        let definitions = crds::definitions();
-        let definitions = definitions
-            .iter()
-            .map(|one| Definition::custom(one).unwrap());
-        let plane =
-            ControlPlane::start(Persistence::Memory, definitions.collect(), &["other"]).await;
-        Self(plane.unwrap())
+        Self(start(Persistence::Memory).await)
     }
 
     fn kind(&self, plural: &str) -> Served {
@@ -494,9 +489,7 @@ async fn json_patches_do_what_finalizers_of_kube_rs_send() {
     assert_eq!(going["metadata"]["generation"], 2);
     assert_eq!(plane.delete("repositories", "a").await.unwrap(), going);
     let more = json!([{"op": "add", "path": "/metadata/finalizers/-", "value": "p/g"}]);
-    let (kind, texts) = match json(more).await.unwrap_err() {
-        failure => told(&failure),
-    };
+    let (kind, texts) = told(&json(more).await.unwrap_err());
     assert_eq!(kind, "Invalid");
     assert!(
         texts[0].contains("no new finalizers can be added"),

@@ -67,6 +67,8 @@ pub struct Definition {
     pub status: bool,
     /// Whether it is kept who set which field, from the creation on.
     pub tracked: bool,
+    /// How many objects a namespace keeps; the oldest go. For kinds that nobody deletes.
+    pub most: Option<usize>,
     /// What names look like.
     pub naming: Naming,
     /// What else is to be kept.
@@ -129,6 +131,7 @@ impl Definition {
             custom: true,
             status,
             tracked: true,
+            most: None,
             naming: Naming::Subdomain,
             rule: Rule::default(),
         })

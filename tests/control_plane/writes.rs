@@ -262,6 +262,53 @@ async fn a_second_object_of_the_name_and_a_missing_namespace_are_told_apart() {
 }
 
 #[tokio::test]
+async fn a_built_in_object_of_other_types_is_refused_and_harms_nobody() {
+    let plane = Plane::new().await;
+    for (plural, body) in [
+        (
+            "namespaces",
+            json!({"metadata": {"name": "a"}, "spec": "x"}),
+        ),
+        (
+            "namespaces",
+            json!({"metadata": {"name": "a"}, "status": []}),
+        ),
+        (
+            "secrets",
+            json!({"metadata": {"name": "a"}, "data": 1, "stringData": {"a": "b"}}),
+        ),
+        (
+            "secrets",
+            json!({"metadata": {"name": "a"}, "stringData": {"a": 1}}),
+        ),
+        (
+            "secrets",
+            json!({"metadata": {"name": "a"}, "data": {"a": "no base64"}}),
+        ),
+        ("secrets", json!({"metadata": "a"})),
+        ("secrets", json!([])),
+    ] {
+        let failure = plane.create(plural, body.clone()).await.unwrap_err();
+        assert_eq!(told(&failure).0, "BadRequest", "{body}");
+    }
+    let nulls =
+        json!({"metadata": {"name": "a", "labels": null}, "data": null, "stringData": {"k": "v"}});
+    let made = plane.create("secrets", nulls).await.unwrap();
+    assert_eq!(made["data"], json!({"k": "dg=="}));
+}
+
+#[tokio::test]
+async fn a_namespace_keeps_its_newest_events() {
+    let plane = Plane::new().await;
+    for number in 0..1005 {
+        let event = json!({"metadata": {"name": format!("e{number}")}, "eventTime": "2026-01-01T00:00:00.000000Z"});
+        plane.create("events", event).await.unwrap();
+    }
+    assert_eq!(plane.kind("events").store().snapshot().objects.len(), 1000);
+    assert!(plane.get("events", "e4").is_none() && plane.get("events", "e5").is_some());
+}
+
+#[tokio::test]
 async fn a_name_is_generated_from_its_beginning() {
     let plane = Plane::new().await;
     let mut body = secret();

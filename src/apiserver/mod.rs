@@ -18,6 +18,7 @@ mod query;
 mod registry;
 mod request;
 mod resource;
+pub mod resources;
 mod route;
 mod schema;
 mod selection;

@@ -1,6 +1,7 @@
 //! The API server's machinery, driven in the same process through the one value that also stands behind the socket.
 
 mod client;
+mod documents;
 mod reads;
 mod toy;
 mod watches;

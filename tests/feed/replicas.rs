@@ -189,10 +189,7 @@ async fn two_replicas_tell_the_same_story_whatever_befalls_them() {
             same(&replicas[1]).keys().collect::<Vec<_>>()
         );
     }
-    assert!(
-        relists > 5,
-        "only {relists} relists: the test tests little"
-    );
+    assert!(relists > 5, "only {relists} relists: the test tests little");
 }
 
 #[tokio::test(start_paused = true)]

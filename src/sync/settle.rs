@@ -437,6 +437,8 @@ mod tests {
         /// Packages on the branch with their trees.
         branch: BTreeMap<String, char>,
         unread: HashSet<String>,
+        /// What is found in refs whose names do not say it.
+        aliases: Vec<Found>,
         version: u64,
     }
 
@@ -462,6 +464,7 @@ mod tests {
                     .map(|(path, tree)| ((*path).into(), *tree))
                     .collect(),
                 unread: HashSet::new(),
+                aliases: Vec::new(),
                 version: 0,
             };
             for (name, commit) in refs {
@@ -504,7 +507,12 @@ mod tests {
             let due = due(&self.subject, &records, &refs);
             let read = due.iter().filter(|name| !self.unread.contains(*name));
             let mut found: Vec<_> = read
-                .filter_map(|name| Self::found(name, self.refs[name]))
+                .filter_map(|name| {
+                    let alias = self.aliases.iter().find(|it| it.reference == *name);
+                    alias
+                        .cloned()
+                        .or_else(|| Self::found(name, self.refs[name]))
+                })
                 .collect();
             let head = self
                 .refs
@@ -876,6 +884,23 @@ mod tests {
         assert_eq!(world.settle(), ["-r.a.b.c"]);
         assert_eq!(world.settle(), ["+r.a.b.c"]);
         assert!(world.records["r.a.b.c"].spec.metadata.labels.is_empty());
+    }
+
+    #[test]
+    fn of_two_tags_of_one_revision_the_one_that_porch_makes_is_served() {
+        for other in ["tags/a/1", "tags/a/v01", "tags/a/+1"] {
+            let mut world = World::new(&[("tags/a/v1", 'b'), (other, 'c')], &[]);
+            let found = World::found("refs/tags/a/v1", 'b').unwrap();
+            world.aliases = vec![Found {
+                reference: format!("refs/{other}"),
+                commit: id('c'),
+                ..found
+            }];
+            assert_eq!(world.settle(), ["+r.a.v1[latest]"], "{other}");
+            assert_eq!(world.observed("r.a.v1").git.ref_, "refs/tags/a/v1");
+            assert_eq!(world.look().0.notes.len(), 1);
+            assert_eq!(world.settle(), [""; 0]);
+        }
     }
 
     #[test]

@@ -401,3 +401,79 @@ async fn one_repositorys_trouble_delays_no_other() {
     // A process waits for what it began; the silence ends here.
     drop(silent);
 }
+
+#[tokio::test(start_paused = true)]
+async fn files_that_the_mirror_lacks_are_fetched_and_what_nobody_has_is_unavailable() {
+    let world = World::start().await;
+    let git = Git::new(&world, "r");
+    git.package("a", "one");
+    git.push(&["main"]);
+    world.register_git("r", &git).await;
+    world.until_served(&["r.a.main"]).await;
+    let record = world.catalog.record("default", "r.a.main").unwrap();
+    std::fs::remove_dir_all(world.directory.path().join("cache")).unwrap();
+    let files = world.contents.files(&record).await.unwrap();
+    assert_eq!(files.len(), 2);
+    // The next look goes on with the new mirror.
+    git.push(&["main:refs/tags/a/v1"]);
+    world.until_served(&["r.a.main", "r.a.v1*"]).await;
+
+    let mut unknown = record.as_ref().clone();
+    unknown.spec.observed.as_mut().unwrap().git.tree = "1".repeat(40);
+    let told = world.contents.files(&unknown).await.unwrap_err();
+    assert!(matches!(told, porch::sync::Error::Unavailable(_)), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_is_written_only_when_something_happened() {
+    let world = World::start().await;
+    let git = Git::new(&world, "r");
+    git.package("a", "one");
+    git.push(&["main"]);
+    world.register_git("r", &git).await;
+    let ready = world.until_reason("r", "Ready").await;
+    let version = ready.resource_version();
+    world.wait(200).await;
+    assert_eq!(world.repository("r").await.resource_version(), version);
+    // A look that finds nothing writes when it was, and nothing else moves.
+    world.wait(200).await;
+    let later = world.repository("r").await;
+    assert_ne!(later.resource_version(), version);
+    let since = |repository| {
+        condition(repository, "Ready")
+            .unwrap()
+            .last_transition_time
+            .clone()
+    };
+    assert_eq!(since(&later), since(&ready));
+}
+
+#[tokio::test(start_paused = true)]
+async fn trouble_and_its_end_are_told_in_events() {
+    let world = World::start().await;
+    let git = Git::new(&world, "r");
+    git.package("a", "one");
+    git.push(&["main"]);
+    world.register_git("r", &git).await;
+    world.until_reason("r", "Ready").await;
+    let away = git.bare.with_extension("away");
+    std::fs::rename(&git.bare, &away).unwrap();
+    world.until_reason("r", "Error").await;
+    // What was served is served on.
+    assert_eq!(world.served(), ["r.a.main"]);
+    std::fs::rename(&away, &git.bare).unwrap();
+    world.until_reason("r", "Ready").await;
+    let events: Api<k8s_openapi::api::events::v1::Event> =
+        Api::namespaced(world.client.clone(), "default");
+    let mut told: Vec<_> = events.list(&ListParams::default()).await.unwrap().items;
+    told.sort_by_key(|event| {
+        event
+            .resource_version()
+            .and_then(|version| version.parse::<u64>().ok())
+    });
+    let told: Vec<_> = told
+        .iter()
+        .map(|event| event.type_.clone().unwrap())
+        .collect();
+    assert_eq!(told, ["Warning", "Normal"]);
+}

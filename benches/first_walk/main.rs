@@ -16,7 +16,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use porch::git::{Access, Address, Credentials, Timeouts, list_refs};
+use git_server::GitServer;
+use porch::git::{Access, Address, list_refs};
 use server::Server;
 
 fn main() {
@@ -33,9 +34,8 @@ fn main() {
     let repository = home.path().join("served/many.git");
     println!("{packages} packages x {revisions} revisions, placeholders beside them");
     many::repository(&repository, packages, revisions);
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let git = runtime.block_on(git_server::start(home.path().join("served")));
-    let url = format!("{}/many.git", git.url());
+    let git = GitServer::http(&home.path().join("served"));
+    let url = git.url("many.git");
     let expected = packages * (revisions + 1);
 
     let mirror = time(|| clone(&url, &home.path().join("clone.git")));
@@ -106,12 +106,7 @@ fn watchers(server: &Server, count: usize) {
 
 /// A look at a repository that did not move, beside `git ls-remote`.
 fn no_op(url: &str) {
-    let access = Access {
-        address: Address::parse(url, false).unwrap(),
-        credentials: Credentials::Anonymous,
-        ca: None,
-        timeouts: Timeouts::default(),
-    };
+    let access = Access::anonymous(Address::parse(url, false).unwrap());
     let ours = median(15, || drop(list_refs(&access).unwrap()));
     let theirs = median(15, || {
         let output = Command::new("git")

@@ -185,7 +185,8 @@ impl Server {
         let api = Api::<PackageRev>::namespaced(self.client.clone(), "default");
         let patch = json!({"spec": {"metadata": {"labels": {"touched": uuid::Uuid::new_v4().to_string()}}}});
         let name = "many.team-00.package-0000.v1";
-        let patched = api.patch(name, &PatchParams::default(), &Patch::Merge(patch));
+        let (parameters, patch) = (PatchParams::default(), Patch::Merge(patch));
+        let patched = api.patch(name, &parameters, &patch);
         self.runtime.block_on(patched).unwrap();
     }
 

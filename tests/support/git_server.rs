@@ -3,7 +3,7 @@
 //! What it serves are the bare repositories below a directory. It can count, refuse, delay and speak the old protocol
 //! only, so that clients meet what they meet in the world.
 
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test program uses another part of it")]
 
 use std::{
     net::SocketAddr,

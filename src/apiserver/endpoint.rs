@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 
 use super::{
@@ -23,6 +24,7 @@ pub(super) trait AnyResource: Send + Sync {
 /// One who can write a kind.
 pub(super) trait AnyWriter: Send + Sync {
     fn write(&self, write: Write) -> BoxFuture<'_, Result<Reply, Failure>>;
+    fn protobuf(&self, body: &[u8]) -> Option<Result<Bytes, Failure>>;
     fn patches(&self) -> &[PatchKind];
 }
 
@@ -64,6 +66,10 @@ impl<R: Resource> AnyResource for Erased<R> {
 impl<W: Writer> AnyWriter for W {
     fn write(&self, write: Write) -> BoxFuture<'_, Result<Reply, Failure>> {
         Box::pin(Writer::write(self, write))
+    }
+
+    fn protobuf(&self, body: &[u8]) -> Option<Result<Bytes, Failure>> {
+        Writer::protobuf(self, body)
     }
 
     fn patches(&self) -> &[PatchKind] {

@@ -140,6 +140,12 @@ pub trait Writer: Send + Sync + 'static {
     /// Whatever the caller is to be told.
     fn write(&self, write: Write) -> impl Future<Output = Result<Reply, Failure>> + Send;
 
+    /// Returns what `body`, in Kubernetes' protobuf, says as JSON; nothing if objects of this kind are not read in it.
+    /// (`kubectl create secret` and its like send nothing else.)
+    fn protobuf(&self, _body: &[u8]) -> Option<Result<Bytes, Failure>> {
+        None
+    }
+
     /// Returns the patches that are understood; others are refused, and not advertised.
     fn patches(&self) -> &[PatchKind] {
         &[PatchKind::Json, PatchKind::Merge, PatchKind::Apply]

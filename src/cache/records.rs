@@ -1,15 +1,15 @@
 //! All records that one stream told of, served or not, found by name, by Repository and by package.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
 use super::{Name, revision::is_marker, revision::name_of, view};
 use crate::api::PackageRev;
 
-/// Names of records, by the thing that they belong to.
-type Index = HashMap<Name, BTreeSet<String>>;
+/// Records by name, by the thing that they belong to.
+type Index = HashMap<Name, BTreeMap<String, Arc<PackageRev>>>;
 
 /// All records but the marker.
 #[derive(Default)]
@@ -37,9 +37,9 @@ impl Records {
         }
         let was = self.remove(&name_of(&record));
         let name = name_of(&record);
-        enter(&mut self.repositories, repository_of(&record), &name);
+        enter(&mut self.repositories, repository_of(&record), &record);
         if let Some(package) = package_of(&record) {
-            enter(&mut self.packages, package, &name);
+            enter(&mut self.packages, package, &record);
         }
         self.all.insert(name, record);
         was
@@ -57,7 +57,10 @@ impl Records {
 
     /// Returns the records of a Repository, by name.
     pub fn of_repository(&self, repository: &Name) -> Vec<Arc<PackageRev>> {
-        self.members(&self.repositories, repository)
+        let members = self.repositories.get(repository);
+        members
+            .into_iter()
+            .flat_map(BTreeMap::values)
             .cloned()
             .collect()
     }
@@ -67,7 +70,8 @@ impl Records {
         &self,
         package: &Name,
     ) -> impl Iterator<Item = &Arc<PackageRev>> + Clone + use<'_> {
-        self.members(&self.packages, package)
+        let members = self.packages.get(package);
+        members.into_iter().flat_map(BTreeMap::values)
     }
 
     /// Returns the names of all Repositories that have records.
@@ -88,16 +92,6 @@ impl Records {
     pub fn packages(&self) -> impl Iterator<Item = &Name> {
         self.packages.keys()
     }
-
-    fn members<'a>(
-        &'a self,
-        index: &'a Index,
-        of: &Name,
-    ) -> impl Iterator<Item = &'a Arc<PackageRev>> + Clone + use<'a> {
-        let namespace = of.namespace.clone();
-        let names = index.get(of).into_iter().flatten();
-        names.filter_map(move |name| self.all.get(&Name::new(namespace.clone(), name.clone())))
-    }
 }
 
 /// Returns the name of the `PorchPackage` that a record belongs to; nothing while Git was not read for it.
@@ -117,8 +111,9 @@ fn repository_of(record: &PackageRev) -> Name {
     Name::new(namespace, view::repository(record))
 }
 
-fn enter(index: &mut Index, of: Name, name: &Name) {
-    index.entry(of).or_default().insert(name.name.clone());
+fn enter(index: &mut Index, of: Name, record: &Arc<PackageRev>) {
+    let name = name_of(record).name;
+    index.entry(of).or_default().insert(name, record.clone());
 }
 
 fn leave(index: &mut Index, of: &Name, name: &Name) {

@@ -107,6 +107,10 @@ pub async fn run(
     context.stop().await;
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the controller hands it over so"
+)]
 fn again(repository: Arc<Repository>, error: &Error, _: Arc<repository::Context>) -> Action {
     let (namespace, name) = (repository.namespace(), repository.name_any());
     tracing::warn!(namespace, name, %error, "a Repository could not be reconciled");

@@ -15,7 +15,7 @@ use super::{
 use crate::api::Repository;
 
 /// How often it is looked for leftovers: they do no harm but to be seen.
-const EVERY: Duration = Duration::from_secs(60);
+const EVERY: Duration = Duration::from_mins(1);
 
 /// Sweeps, for ever. `known` are the Repositories that the controller sees.
 pub async fn run(context: Arc<Context>, known: Store<Repository>) {

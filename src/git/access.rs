@@ -56,7 +56,7 @@ impl Address {
                 ));
             }
         }
-        if remote && url.host_str().is_none_or(str::is_empty) {
+        if remote && (authority(text).is_none_or(str::is_empty) || !url.has_host()) {
             return refuse("it names no host");
         }
         let text = text.to_string();
@@ -80,12 +80,15 @@ impl Address {
     }
 }
 
+/// Returns what stands between `//` and the next `/`: the parser of URLs is kinder than that.
+fn authority(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once("://")?;
+    rest.split('/').next()
+}
+
 /// Returns whether the authority of a URL has a user, even an empty one.
 fn has_user(text: &str) -> bool {
-    let rest = text.split_once("://").map_or("", |(_, rest)| rest);
-    rest.split('/')
-        .next()
-        .is_some_and(|host| host.contains('@'))
+    authority(text).is_some_and(|authority| authority.contains('@'))
 }
 
 impl fmt::Display for Address {

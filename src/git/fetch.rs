@@ -4,10 +4,7 @@
 //! what the mirror lacks; what is offered are ids that it holds with all their history. A pack that is cut short or
 //! false leaves nothing behind.
 
-use std::{
-    collections::BTreeSet,
-    io::{Read, Write},
-};
+use std::{collections::BTreeSet, io::Read};
 
 use git2::{Indexer, Odb, OdbLookupFlags, Oid};
 
@@ -16,6 +13,7 @@ use super::{
     http::{AGENT, Dialect, Talk},
     list::{SERVICE, list_refs, open_local},
     packet::{Packet, Packets, text, write_line},
+    packs,
 };
 
 /// The longest pack that is read, in bytes.
@@ -141,13 +139,13 @@ fn download(mirror: &Mirror, talk: Talk<'_>, body: &[u8], dialect: Dialect) -> R
     let mut packets = Packets::new(std::io::BufReader::with_capacity(1 << 16, reader));
     skip_to_pack(talk, &mut packets, dialect)?;
     let odb = mirror.odb()?;
-    let mut pack = indexer(mirror, &odb)?;
+    let mut pack = packs::writer(mirror, &odb)?;
     let mut any = dialect == Dialect::Zero && first_of_zero(talk, &mut packets, &mut pack)?;
     loop {
         match packets.next().map_err(|error| talk.broken(&error))? {
             Some(Packet::Data([1, data @ ..])) => {
                 any = true;
-                write(&mut pack, data)?;
+                packs::write(&mut pack, data)?;
             }
             Some(Packet::Data([3, words @ ..])) => return Err(talk.told(words)),
             Some(Packet::Data(_)) => {}
@@ -156,7 +154,7 @@ fn download(mirror: &Mirror, talk: Talk<'_>, body: &[u8], dialect: Dialect) -> R
         }
     }
     if any {
-        commit(pack)
+        packs::commit(pack).map(drop)
     } else {
         Err(Error::Protocol("the server sent no pack".into()))
     }
@@ -191,7 +189,7 @@ fn first_of_zero<R: Read>(
 ) -> Result<bool, Error> {
     loop {
         match packets.next().map_err(|error| talk.broken(&error))? {
-            Some(Packet::Data([1, data @ ..])) => return write(pack, data).map(|()| true),
+            Some(Packet::Data([1, data @ ..])) => return packs::write(pack, data).map(|()| true),
             Some(Packet::Data([3, words @ ..])) => return Err(talk.told(words)),
             Some(Packet::Data([2, ..])) => {}
             Some(Packet::Data(line)) => match text(line) {
@@ -203,27 +201,10 @@ fn first_of_zero<R: Read>(
     }
 }
 
-fn indexer<'a>(mirror: &Mirror, odb: &Odb<'a>) -> Result<Indexer<'a>, Error> {
-    let path = mirror.directory().join("objects").join("pack");
-    std::fs::create_dir_all(&path).map_err(|error| Error::local(&path, &error))?;
-    Indexer::new(Some(odb), &path, 0, false).map_err(|error| Error::local(&path, &error.message()))
-}
-
-fn write(pack: &mut Indexer<'_>, data: &[u8]) -> Result<(), Error> {
-    pack.write_all(data)
-        .map_err(|error| Error::Protocol(format!("the pack cannot be read: {error}")))
-}
-
-fn commit(pack: Indexer<'_>) -> Result<(), Error> {
-    let done = pack.commit();
-    done.map(drop)
-        .map_err(|error| Error::Protocol(format!("the pack cannot be read: {}", error.message())))
-}
-
 /// Copies objects from a repository of this machine.
 fn copy(mirror: &Mirror, from: &git2::Repository, wants: &BTreeSet<Oid>) -> Result<(), Error> {
     let odb = mirror.odb()?;
-    let mut pack = indexer(mirror, &odb)?;
+    let mut pack = packs::writer(mirror, &odb)?;
     let failed = |error: git2::Error| Error::Protocol(error.message().to_string());
     let mut walk = from.revwalk().map_err(failed)?;
     let mut builder = from.packbuilder().map_err(failed)?;
@@ -242,15 +223,8 @@ fn copy(mirror: &Mirror, from: &git2::Repository, wants: &BTreeSet<Oid>) -> Resu
         walk.hide(id).map_err(failed)?;
     }
     builder.insert_walk(&mut walk).map_err(failed)?;
-    let mut problem = None;
-    let written = builder.foreach(|piece| {
-        problem = write(&mut pack, piece).err();
-        problem.is_none()
-    });
-    match (problem, written) {
-        (Some(problem), _) => Err(problem),
-        (None, written) => written.map_err(failed).and_then(|()| commit(pack)),
-    }
+    packs::copy(&mut builder, &mut pack)?;
+    packs::commit(pack).map(drop)
 }
 
 /// Returns the commits of the mirror's refs that the other repository has too.

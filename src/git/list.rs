@@ -66,15 +66,48 @@ fn read_two(talk: Talk<'_>, reader: impl Read) -> Result<Refs, Error> {
     let mut refs = Refs::default();
     loop {
         match packets.next().map_err(|error| talk.broken(&error))? {
-            Some(Packet::Flush) => return Ok(refs),
-            Some(Packet::Data(line)) => match text(line).and_then(parse_two) {
-                Some((name, id, commit)) => refs.insert(name, id, commit),
-                None => return Err(talk.told(line)),
-            },
+            Some(Packet::Flush) => {
+                finish(packets);
+                return Ok(refs);
+            }
+            Some(Packet::Data(line)) => take_two(talk, line, &mut refs)?,
             Some(_) => {}
             None => return Err(Error::Protocol("the list of refs was cut short".into())),
         }
     }
+}
+
+/// Takes in one line of a list; a name that is no text is that of nothing Porch knows.
+fn take_two(talk: Talk<'_>, line: &[u8], refs: &mut Refs) -> Result<(), Error> {
+    let Some(words) = text(line) else {
+        return Ok(());
+    };
+    let (name, id, commit) = parse_two(words).ok_or_else(|| talk.told(line))?;
+    understood(id)?;
+    refs.insert(name, id, commit);
+    Ok(())
+}
+
+/// Reads on to the end of an answer that was understood: a connection that was read to its end can be used again.
+fn finish<R: Read>(mut packets: Packets<R>) {
+    let _ = packets.next();
+}
+
+/// Refuses ids of other lengths: a repository of SHA-256 must not look empty.
+fn understood(id: &str) -> Result<(), Error> {
+    if id.len() == 40 {
+        return Ok(());
+    }
+    Err(unsupported("sha256"))
+}
+
+fn unsupported(format: &str) -> Error {
+    let format: String = format
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .take(20)
+        .collect();
+    Error::Protocol(format!("object format {format} is not supported"))
 }
 
 /// Returns the parts of `<id> <name> [<attribute>:<value> …]`.
@@ -106,44 +139,73 @@ fn advertised(talk: Talk<'_>) -> Result<Refs, Error> {
     Ok(refs)
 }
 
+/// What an advertisement has said so far.
+#[derive(Default)]
+struct Advertised {
+    refs: Refs,
+    /// It is one of protocol 2: refs must be asked for.
+    two: bool,
+    /// The line that names the service, and the flush behind it, were read.
+    begun: bool,
+}
+
 /// Returns the refs of an advertisement, or nothing if it is one of protocol 2.
 fn read_advertisement(talk: Talk<'_>, reader: impl Read) -> Result<Option<Refs>, Error> {
     let mut packets = Packets::new(std::io::BufReader::with_capacity(1 << 16, reader));
-    let mut refs = Refs::default();
-    let mut preamble = true;
+    let mut said = Advertised::default();
     loop {
         match packets.next().map_err(|error| talk.broken(&error))? {
-            Some(Packet::Data(line)) => {
-                let Some(line) = text(line) else { continue };
-                if line == "version 2" {
-                    return Ok(None);
-                }
-                if let Some(words) = line.strip_prefix("ERR ") {
-                    return Err(talk.told(words.as_bytes()));
-                }
-                if !line.starts_with('#') {
-                    preamble = false;
-                    parse_zero(line, &mut refs);
-                }
+            Some(Packet::Data(line)) => said.take(talk, line)?,
+            Some(Packet::Flush) if !said.begun => said.begun = true,
+            Some(Packet::Flush) => {
+                finish(packets);
+                return Ok((!said.two).then_some(said.refs));
             }
-            Some(Packet::Flush) if preamble => preamble = false,
-            Some(Packet::Flush) => return Ok(Some(refs)),
             Some(_) => {}
             None => return Err(Error::Protocol("the list of refs was cut short".into())),
         }
     }
 }
 
-/// Takes in `<id> <name>[^{}][\0<capabilities>]`.
-fn parse_zero(line: &str, refs: &mut Refs) {
+impl Advertised {
+    fn take(&mut self, talk: Talk<'_>, line: &[u8]) -> Result<(), Error> {
+        match text(line) {
+            None => Ok(()),
+            Some(line) if line.starts_with('#') => Ok(()),
+            Some(line) => {
+                self.begun = true;
+                self.understand(talk, line)
+            }
+        }
+    }
+
+    fn understand(&mut self, talk: Talk<'_>, line: &str) -> Result<(), Error> {
+        if let Some(words) = line.strip_prefix("ERR ") {
+            return Err(talk.told(words.as_bytes()));
+        }
+        if line == "version 2" {
+            self.two = true;
+        }
+        match line.strip_prefix("object-format=") {
+            _ if !self.two => parse_zero(line, &mut self.refs),
+            Some(format) if format != "sha1" => Err(unsupported(format)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Takes in `<id> <name>[^{}][\0<capabilities>]`; other lines are passed over.
+fn parse_zero(line: &str, refs: &mut Refs) -> Result<(), Error> {
     let line = line.split('\0').next().unwrap_or_default();
-    let Some((id, name)) = line.split_once(' ') else {
-        return;
+    let Some((id, name)) = line.split_once(' ').filter(|(id, _)| id.len() >= 40) else {
+        return Ok(());
     };
+    understood(id)?;
     match name.strip_suffix("^{}") {
         Some(name) => refs.peel(name, id),
         None => refs.insert(name, id, None),
     }
+    Ok(())
 }
 
 /// Reads the refs of a directory.

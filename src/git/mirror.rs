@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Access, Error, Refs, fetch, prepare};
+use super::{Access, Error, Refs, fetch, packs, prepare};
 
 /// First line of the file of refs (gitrepository-layout).
 const HEADER: &str = "# pack-refs with: peeled fully-peeled sorted ";
@@ -78,12 +78,14 @@ impl Mirror {
     }
 
     /// Brings in every object of the given refs, then makes the mirror's refs equal to them: others go.
+    /// One fetch at a time; any number may read meanwhile.
     ///
     /// # Errors
     /// Every error of a server; [`Error::Local`]. The mirror's refs are as they were then.
     pub fn fetch(&self, access: &Access, refs: &Refs) -> Result<(), Error> {
         let known = self.refs()?;
         fetch::fetch(self, access, &known, refs)?;
+        packs::tidy(self)?;
         if known == *refs {
             Ok(())
         } else {
@@ -125,6 +127,11 @@ impl Mirror {
     pub(super) fn odb(&self) -> Result<git2::Odb<'_>, Error> {
         let odb = self.repository.odb();
         odb.map_err(|error| Error::Corrupt(error.message().into()))
+    }
+
+    /// Returns libgit2's view of the mirror.
+    pub(super) fn repository(&self) -> &git2::Repository {
+        &self.repository
     }
 
     /// Writes the file of refs beside the old one and puts it in its place.

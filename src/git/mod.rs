@@ -15,6 +15,7 @@ mod layout;
 mod list;
 mod mirror;
 mod packet;
+mod packs;
 mod refs;
 mod scan;
 mod seed;

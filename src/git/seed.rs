@@ -2,7 +2,9 @@
 
 use std::{fs, path::Path};
 
-use git2::{ErrorCode, Oid, Repository, Signature, build::TreeUpdateBuilder};
+use git2::{Oid, Repository, Signature, build::TreeUpdateBuilder};
+
+use super::{Error, prepare};
 
 /// One commit of the history; each stands on the one before.
 #[derive(Clone, Copy, Debug)]
@@ -20,11 +22,17 @@ pub struct Step<'a> {
 /// Makes a bare repository at `directory` with this history. Whoever looks finds all of it or nothing.
 ///
 /// # Errors
-/// If the directory is there already, or can't be written.
-pub fn seed(directory: &Path, branch: &str, steps: &[Step<'_>]) -> Result<(), git2::Error> {
+/// [`Error::Local`] if the directory is there already, or can't be written.
+pub fn seed(directory: &Path, branch: &str, steps: &[Step<'_>]) -> Result<(), Error> {
+    prepare()?;
     let beside = directory.with_extension("partial");
     let _ = fs::remove_dir_all(&beside);
-    let repository = Repository::init_bare(&beside)?;
+    write(&beside, branch, steps).map_err(|error| Error::local(&beside, &error.message()))?;
+    fs::rename(&beside, directory).map_err(|error| Error::local(directory, &error))
+}
+
+fn write(directory: &Path, branch: &str, steps: &[Step<'_>]) -> Result<(), git2::Error> {
+    let repository = Repository::init_bare(directory)?;
     repository.set_head(&format!("refs/heads/{branch}"))?;
     let mut parent = None;
     for step in steps {
@@ -36,10 +44,7 @@ pub fn seed(directory: &Path, branch: &str, steps: &[Step<'_>]) -> Result<(), gi
             parent = Some(commit);
         }
     }
-    fs::rename(&beside, directory).map_err(|error| {
-        let told = format!("cannot make {}: {error}", directory.display());
-        git2::Error::new(ErrorCode::GenericError, git2::ErrorClass::Os, told)
-    })
+    Ok(())
 }
 
 fn commit(

@@ -17,6 +17,8 @@ mod object;
 mod owners;
 mod path;
 mod plane;
+mod protobuf;
+mod run;
 mod schema;
 mod served;
 mod storage;
@@ -27,6 +29,7 @@ use std::path::PathBuf;
 pub use definition::Definition;
 pub use object::Object;
 pub use plane::ControlPlane;
+pub use run::run;
 pub use served::Served;
 pub use storage::{Persistence, Storage};
 

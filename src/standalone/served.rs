@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::{
-    Definition, Object, Storage, kinds,
+    Definition, Object, Storage, kinds, protobuf,
     write::{DeleteOptions, perform},
 };
 use crate::{
@@ -173,6 +173,21 @@ impl Writer for Served {
             Written::Deleted(body) => Written::Deleted(self.shown(body)?),
         };
         Ok(Reply { written, warnings })
+    }
+
+    fn protobuf(&self, body: &[u8]) -> Option<Result<Bytes, Failure>> {
+        let kind = &self.definition.kind;
+        if !kind.group.is_empty() || !protobuf::knows(&kind.kind) {
+            return None;
+        }
+        let refuse = |why| {
+            Failure::BadRequest(format!(
+                "the object provided is unrecognized (must be of type {}): {why}",
+                kind.kind
+            ))
+        };
+        let object = protobuf::to_json(body).map_err(refuse);
+        Some(object.map(|object| object.to_string().into()))
     }
 
     fn patches(&self) -> &[PatchKind] {

@@ -21,7 +21,7 @@ pub fn is_current(subject: &Subject, refs: &Refs, observed: &Observed) -> bool {
             .is_some_and(|target| target.commit == git.commit)
 }
 
-/// Returns the tags, drafts and proposals that must be read.
+/// Returns the tags, drafts and proposals that must be read, those without a workspace among them: they are told.
 #[must_use]
 pub fn due(subject: &Subject, records: &[Arc<PackageRev>], refs: &Refs) -> HashSet<String> {
     let own = records.iter().filter(|record| !subject.disowns(record));
@@ -33,14 +33,17 @@ pub fn due(subject: &Subject, records: &[Arc<PackageRev>], refs: &Refs) -> HashS
     let names = refs.iter().map(|(name, _)| name);
     names
         .filter(|name| !current.contains(name))
-        .filter(|name| holds_revision(&classify(name, &subject.scope)))
+        .filter(|name| is_read(&classify(name, &subject.scope)))
         .map(String::from)
         .collect()
 }
 
-fn holds_revision(kind: &RefKind) -> bool {
-    matches!(
-        kind,
-        RefKind::Tag { .. } | RefKind::Draft { .. } | RefKind::Proposed { .. }
-    )
+fn is_read(kind: &RefKind) -> bool {
+    match kind {
+        RefKind::Tag { .. }
+        | RefKind::Draft { .. }
+        | RefKind::Proposed { .. }
+        | RefKind::Malformed => true,
+        RefKind::Branch | RefKind::DeletionProposed { .. } | RefKind::Other => false,
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::Feed;
+use super::{Error, Feed};
 use crate::{
     api::PackageRev,
     cache::{Name, Revision, is_marker, version_of, view},
@@ -14,17 +14,12 @@ use crate::{
 /// How long the cache may take to hear of a record that the cluster has.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// It can't be known now whether there is such a revision: try again.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Unknown(String);
-
 impl Feed {
     /// Returns the revision of this name; nothing only if it is known that there is none.
     ///
     /// # Errors
-    /// [`Unknown`] if it is not known: the cluster can't be asked, the cache is behind, or Git was not read for the record.
-    pub async fn find(&self, name: &Name) -> Result<Option<Arc<Revision>>, Unknown> {
+    /// [`Error::Unavailable`] if it is not known: the cluster can't be asked, the cache is behind, or Git was not read for the record.
+    pub async fn find(&self, name: &Name) -> Result<Option<Arc<Revision>>, Error> {
         let catalog = self.catalog();
         if let Some(revision) = catalog.revisions().get(name) {
             return Ok(Some(revision));
@@ -33,15 +28,19 @@ impl Feed {
         let record = match asked {
             Ok(Some(object)) => super::feed::record(object),
             Ok(None) => return Ok(None),
-            Err(error) => return Err(Unknown(format!("cannot ask for packagerevs: {error}"))),
+            Err(error) => {
+                return Err(Error::Unavailable(format!(
+                    "cannot ask for packagerevs: {error}"
+                )));
+            }
         };
         let Some(version) = version_of(&record) else {
-            return Err(Unknown("a packagerev has no version".into()));
+            return Err(Error::Unavailable("a packagerev has no version".into()));
         };
         let seen = catalog.wait_for(version, PATIENCE).await;
-        seen.map_err(|error| Unknown(error.to_string()))?;
+        seen.map_err(|error| Error::Unavailable(error.to_string()))?;
         match catalog.revisions().get(name) {
-            None if is_unread(&record) => Err(Unknown(
+            None if is_unread(&record) => Err(Error::Unavailable(
                 "its repository has not been read since it was recorded".into(),
             )),
             found => Ok(found),

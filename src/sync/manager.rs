@@ -105,12 +105,13 @@ impl Manager {
         );
         let (told, outcome) = watch::channel(None);
         let poke = Arc::new(Notify::new());
-        let sender = watch::Sender::new(orders.clone());
+        let looker = Looker::new(means, &subject.uid);
+        let orders = watch::Sender::new(orders);
         let task = Task {
-            orders: sender.subscribe(),
+            orders: orders.subscribe(),
             told,
             poke: poke.clone(),
-            looker: Looker::new(means, &subject.uid),
+            looker,
             catalog: means.catalog.clone(),
             clock: means.clock.clone(),
             tell: Box::new(tell),
@@ -119,7 +120,7 @@ impl Manager {
         };
         let task = tokio::spawn(task.run().instrument(span));
         Self {
-            orders: sender,
+            orders,
             outcome,
             poke,
             task,

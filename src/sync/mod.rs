@@ -26,7 +26,6 @@ use std::time::Duration;
 
 pub use contents::Contents;
 pub use feed::Feed;
-pub use find::Unknown;
 pub use look::Seen;
 pub use manager::{Clock, Manager, Means, Orders, Outcome, Rhythm};
 pub use mirrors::Mirrors;

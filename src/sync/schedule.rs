@@ -282,29 +282,33 @@ impl Cron {
         let limit = from.year().checked_add(HORIZON)?;
         let mut at = truncated(&from, 60)?.checked_add(1.minute()).ok()?;
         while at.year() <= limit {
-            match self.step(&at)? {
-                None => return Some(at.timestamp()),
-                Some(later) => at = later,
+            if self.matches(&at) {
+                return Some(at.timestamp());
             }
+            at = self.step(&at)?;
         }
         None
     }
 
-    /// Returns nothing when `at` matches, else the next moment that may.
-    fn step(&self, at: &Zoned) -> Option<Option<Zoned>> {
-        let later = if !has(self.months, at.month()) {
+    fn matches(&self, at: &Zoned) -> bool {
+        has(self.months, at.month())
+            && self.has_day(at)
+            && has(self.hours, at.hour())
+            && has(self.minutes, at.minute())
+    }
+
+    /// Returns the next moment that may match, after one that does not.
+    fn step(&self, at: &Zoned) -> Option<Zoned> {
+        if !has(self.months, at.month()) {
             let first = at.date().first_of_month().checked_add(1.month()).ok()?;
-            Some(first.to_zoned(self.zone.clone()).ok()?)
+            first.to_zoned(self.zone.clone()).ok()
         } else if !self.has_day(at) {
-            Some(at.tomorrow().ok()?.start_of_day().ok()?)
+            at.tomorrow().ok()?.start_of_day().ok()
         } else if !has(self.hours, at.hour()) {
-            Some(later(&truncated(at, 3600)?, 1.hour())?)
-        } else if !has(self.minutes, at.minute()) {
-            Some(later(at, 1.minute())?)
+            later(&truncated(at, 3600)?, 1.hour())
         } else {
-            None
-        };
-        Some(later)
+            later(at, 1.minute())
+        }
     }
 
     fn has_day(&self, at: &Zoned) -> bool {

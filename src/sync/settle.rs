@@ -188,7 +188,7 @@ impl<'a> Settling<'a> {
         }
         let mut wanted = BTreeMap::new();
         for (name, mut rivals) in named {
-            rivals.sort_by(|one, other| rank(one).cmp(&rank(other)));
+            rivals.sort_by_key(rank);
             let mut rivals = rivals.into_iter();
             let Some(chosen) = rivals.next() else {
                 continue;
@@ -248,7 +248,7 @@ impl<'a> Settling<'a> {
                 Verdict::Keep => {}
                 Verdict::Replace(new) => add(
                     self.package_of(record, candidate.as_ref()),
-                    Edit::Replace(new),
+                    Edit::Replace(*new),
                 ),
                 Verdict::Delete => {
                     // What is to have the name gets it when the name is free.
@@ -270,13 +270,12 @@ impl<'a> Settling<'a> {
 
     fn judge(&self, record: &PackageRev, stand: Stand, candidate: Option<&Candidate>) -> Verdict {
         match (stand, candidate) {
-            (Stand::Foreign, _) => Verdict::Delete,
             (Stand::Fixed | Stand::Writing, _) => Verdict::Keep,
             // What upstream left and nobody read yet may be a revision that could not be read now.
             (Stand::Free, None) if record.spec.observed.is_none() && !self.complete => {
                 Verdict::Keep
             }
-            (Stand::Free, None) => Verdict::Delete,
+            (Stand::Foreign, _) | (Stand::Free, None) => Verdict::Delete,
             (Stand::Free, Some(candidate)) => self.renew(record, candidate),
         }
     }
@@ -304,7 +303,7 @@ impl<'a> Settling<'a> {
         if same(&new, record) {
             Verdict::Keep
         } else {
-            Verdict::Replace(new)
+            Verdict::Replace(Box::new(new))
         }
     }
 
@@ -319,7 +318,7 @@ impl<'a> Settling<'a> {
 /// What becomes of a record.
 enum Verdict {
     Keep,
-    Replace(PackageRev),
+    Replace(Box<PackageRev>),
     Delete,
 }
 
@@ -465,8 +464,9 @@ mod tests {
                 unread: HashSet::new(),
                 version: 0,
             };
-            refs.iter()
-                .for_each(|(name, commit)| world.push(name, *commit));
+            for (name, commit) in refs {
+                world.push(name, *commit);
+            }
             world
         }
 
@@ -479,7 +479,7 @@ mod tests {
         }
 
         /// What a scan finds in a ref: the workspace of a tag is its text, unless the text says `v1@w`.
-        fn found(&self, reference: &str, commit: char) -> Option<Found> {
+        fn found(reference: &str, commit: char) -> Option<Found> {
             let rest = reference.strip_prefix("refs/")?;
             let (directory, last) = rest.rsplit_once('/')?;
             let (directory, revision) = if let Some(directory) = directory.strip_prefix("tags/") {
@@ -504,7 +504,7 @@ mod tests {
             let due = due(&self.subject, &records, &refs);
             let read = due.iter().filter(|name| !self.unread.contains(*name));
             let mut found: Vec<_> = read
-                .filter_map(|name| self.found(name, self.refs[name]))
+                .filter_map(|name| Self::found(name, self.refs[name]))
                 .collect();
             let head = self
                 .refs

@@ -16,8 +16,12 @@ pub struct Error(String);
 /// # Errors
 /// [`Error`]: not YAML, not the type, or more than any honest document needs.
 pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
-    let mut reader = text.as_bytes();
-    let first = serde_saphyr::read_with_options(&mut reader, dialect()).next();
+    if let Ok(value) = serde_saphyr::from_str_with_options(text, dialect()) {
+        return Ok(value);
+    }
+    // Reading piece by piece stops after the first document, and costs more: it is for the few that need it.
+    let mut pieces = text.as_bytes();
+    let first = serde_saphyr::read_with_options(&mut pieces, dialect()).next();
     first
         .unwrap_or_else(|| serde_saphyr::from_str_with_options("null", dialect()))
         .map_err(|error| Error(short(&error.to_string())))

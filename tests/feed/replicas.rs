@@ -136,7 +136,7 @@ fn trouble(replica: &Replica, chance: &mut Chance) {
 #[tokio::test(start_paused = true)]
 async fn two_replicas_tell_the_same_story_whatever_befalls_them() {
     let mut relists = 0;
-    for seed in 1..=8 {
+    for seed in 1..=4 {
         let mut chance = Chance(seed * 7919);
         let cluster = Cluster::start(&[HOME]).await;
         let replicas = [
@@ -189,10 +189,7 @@ async fn two_replicas_tell_the_same_story_whatever_befalls_them() {
             same(&replicas[1]).keys().collect::<Vec<_>>()
         );
     }
-    assert!(
-        relists > 10,
-        "only {relists} relists: the test tests little"
-    );
+    assert!(relists > 5, "only {relists} relists: the test tests little");
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,12 @@
 #[path = "../support/git_server.rs"]
 mod git_server;
 
+mod address;
+mod count;
 mod discovery;
+mod messages;
+mod odd;
 mod repository;
 mod scale;
+mod trees;
 mod wire;

@@ -424,3 +424,81 @@ fn a_damaged_mirror_is_told_and_a_new_one_takes_its_place() {
         .unwrap();
     assert_eq!(again, scan);
 }
+
+#[test]
+fn a_mirror_that_is_fetched_into_for_long_stays_small_and_whole() {
+    let repository = small();
+    let server = GitServer::http(repository.root());
+    let access = access(&server.url("bare.git"));
+    let mirror = Mirror::open(&repository.mirror()).unwrap();
+    let other = Mirror::open(&repository.mirror()).unwrap();
+    for number in 0..60 {
+        repository.write("a/x", &number.to_string());
+        repository.commit("more");
+        repository.push();
+        mirror.fetch(&access, &list_refs(&access).unwrap()).unwrap();
+    }
+    let packs = std::fs::read_dir(repository.mirror().join("objects/pack")).unwrap();
+    let packs = packs
+        .filter_map(Result::ok)
+        .filter(|file| file.path().extension().is_some_and(|end| end == "pack"));
+    assert!(packs.count() <= 41);
+    git(&repository.mirror(), &["fsck", "--full", "--strict"]);
+    let refs = mirror.refs().unwrap();
+    let scan = |mirror: &Mirror| {
+        porch::git::Scanner::new(Scope::new("main", "")).scan(mirror, &refs, &|_| true)
+    };
+    assert_eq!(
+        scan(&mirror).unwrap(),
+        scan(&other).unwrap(),
+        "one that was open all the while reads on"
+    );
+}
+
+#[test]
+fn a_repository_of_another_object_format_is_not_taken_for_an_empty_one() {
+    let repository = Repository::new();
+    git(
+        repository.root(),
+        &["init", "-q", "--object-format=sha256", "long"],
+    );
+    let long = repository.root().join("long");
+    git(&long, &["commit", "-q", "--allow-empty", "-m", "one"]);
+    let server = GitServer::http(repository.root());
+    for old_protocol in [false, true] {
+        server.behave(|behaviour| behaviour.old_protocol = old_protocol);
+        let listed = list_refs(&access(&server.url("long/.git")));
+        assert!(
+            matches!(&listed, Err(Error::Protocol(text)) if text.contains("sha256")),
+            "{listed:?}"
+        );
+    }
+}
+
+#[test]
+fn names_that_would_leave_the_mirror_are_not_taken_in() {
+    let repository = small();
+    let server = GitServer::http(repository.root());
+    let id = "a".repeat(40);
+    let line = |text: String| format!("{:04x}{text}", text.len() + 4);
+    let names = [
+        "refs/heads/../../x",
+        "refs/heads/a\tb",
+        "refs/heads/x.lock",
+        "refs/tags/a//b",
+        "/etc/passwd",
+        "refs/notes/x",
+        "HEAD",
+        "refs/heads/good",
+    ];
+    let list: String = names
+        .iter()
+        .map(|name| line(format!("{id} {name}\n")))
+        .collect();
+    server.behave(|behaviour| behaviour.garbage = Some(format!("{list}0000").into_bytes()));
+    let refs = list_refs(&access(&server.url("bare.git"))).unwrap();
+    assert_eq!(
+        refs.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+        ["refs/heads/good"]
+    );
+}

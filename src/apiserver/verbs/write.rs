@@ -19,6 +19,9 @@ use crate::apiserver::{
     view::partial_of,
 };
 
+/// What `kubectl create secret` and its like send.
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
 /// The body of a writing request, not read yet.
 pub(in crate::apiserver) struct Body {
     pub(in crate::apiserver) headers: HeaderMap,
@@ -43,7 +46,12 @@ pub(in crate::apiserver) async fn write(
     let user = body.user.clone();
     let body = read(body).await?;
     let options = options(verb, &ask, manager)?;
-    let body = to_json(kind, verb, &media, body)?;
+    let body = if media == PROTOBUF {
+        let read = writer.protobuf(&body);
+        read.unwrap_or_else(|| Err(unknown_media("application/json, application/yaml")))?
+    } else {
+        to_json(kind, verb, &media, body)?
+    };
     let write = Write {
         verb,
         namespace: ask.place.namespace,
@@ -89,7 +97,7 @@ fn verb(action: Action, media: &str, patches: &[PatchKind]) -> Result<Verb, Fail
             unknown_media(&known.join(", "))
         });
     }
-    if !matches!(media, "application/json" | "application/yaml") {
+    if !matches!(media, "application/json" | "application/yaml" | PROTOBUF) {
         return Err(unknown_media("application/json, application/yaml"));
     }
     Ok(match action {

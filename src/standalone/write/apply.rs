@@ -31,6 +31,11 @@ const UNOWNED: &[&[&str]] = &[
     &["f:metadata", "f:deletionGracePeriodSeconds"],
 ];
 
+/// The manager that `kubectl apply --server-side` is.
+const KUBECTL: &str = "kubectl";
+/// Where `kubectl apply` without the server's help keeps what it applied.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
 /// How the lists in `metadata` belong together (the tags of `ObjectMeta`).
 static METADATA: LazyLock<Schema> = LazyLock::new(|| {
     let schema = json!({"properties": {
@@ -129,14 +134,36 @@ impl Deed<'_, '_> {
         kept.add(&set);
         self.prune_parts(&mut value, &owners.of(&owner), &kept);
         let changed = self.half(self.changed_fields(before, &value));
-        if let Some(conflict) = owners.conflict(&owner, &changed) {
-            if !self.write.options.force {
-                return Err(conflict);
-            }
+        let mut contested = changed.clone();
+        contested.subtract(&self.last_applied(before));
+        if let Some(conflict) = owners.conflict(&owner, &contested)
+            && !self.write.options.force
+        {
+            return Err(conflict);
+        }
+        if owners.conflict(&owner, &changed).is_some() {
             owners.take(&changed, &owner, &now);
         }
         owners.put(owner, set, &version, &now);
         Ok((value, owners))
+    }
+
+    /// Returns the fields that `kubectl apply` set without the server's help and that are as it left them: the same user
+    /// may apply them on the server's side without a conflict.
+    fn last_applied(&self, before: &Value) -> Fields {
+        let last = before["metadata"]["annotations"][LAST_APPLIED].as_str();
+        let last: Option<Value> = last.and_then(|text| serde_json::from_str(text).ok());
+        let Some(mut last) = last.filter(|_| self.write.options.field_manager == KUBECTL) else {
+            return Fields::default();
+        };
+        without_nulls(&mut last);
+        let mut fields = self.fields_of(&last);
+        fields.subtract(&self.changed_fields(before, &last));
+        // Its own annotation is never contested.
+        fields.add(&Fields::parse(
+            &json!({"f:metadata": {"f:annotations": {format!("f:{LAST_APPLIED}"): {}}}}),
+        ));
+        fields
     }
 
     fn merge_parts(&self, value: &mut Value, patch: &Value) {

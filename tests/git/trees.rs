@@ -1,0 +1,181 @@
+//! Files of packages, and trees that mean harm.
+
+use std::{collections::BTreeSet, path::Path};
+
+use porch::git::{
+    Error, File, Limits, Mirror, Scanner, Scope, file_count, files, list_refs, paths,
+};
+
+use crate::repository::{KPTFILE, Repository, sync};
+
+#[test]
+fn files_are_read_by_tree_as_they_are() {
+    let repository = Repository::new();
+    repository.write("p/Kptfile", KPTFILE);
+    repository.write("p/deep/er/file", "text\r\n");
+    std::fs::write(repository.work().join("p/binary"), [0, 159, 255]).unwrap();
+    std::os::unix::fs::symlink("../outside", repository.work().join("p/link")).unwrap();
+    let first = repository.commit("one");
+    repository.git(&[
+        "update-index",
+        "--add",
+        "--cacheinfo",
+        &format!("160000,{first},p/module"),
+    ]);
+    repository.git(&["update-index", "--chmod=+x", "p/deep/er/file"]);
+    repository.git(&["commit", "-q", "-m", "two"]);
+    repository.push();
+    let (mirror, _, scan) = sync(
+        &repository.file(),
+        &repository.mirror(),
+        &Scope::new("main", ""),
+    );
+    let tree = &scan.found[0].tree;
+    let file = |path: &str, content: &[u8]| File {
+        path: path.into(),
+        content: content.into(),
+    };
+    let want = vec![
+        file("Kptfile", KPTFILE.as_bytes()),
+        file("binary", &[0, 159, 255]),
+        file("deep/er/file", b"text\r\n"),
+        file("link", b"../outside"),
+    ];
+    assert_eq!(files(&mirror, tree, Limits::default()).unwrap(), want);
+    assert_eq!(
+        paths(&mirror, tree).unwrap(),
+        want.iter()
+            .map(|file| file.path.clone())
+            .collect::<Vec<_>>()
+    );
+    assert_eq!(file_count(&mirror, tree).unwrap(), 4);
+    let bytes = want.iter().map(|file| file.content.len()).sum();
+    assert!(files(&mirror, tree, Limits { files: 4, bytes }).is_ok());
+    for limits in [
+        Limits { files: 3, bytes },
+        Limits {
+            files: 4,
+            bytes: bytes - 1,
+        },
+    ] {
+        assert!(matches!(
+            files(&mirror, tree, limits),
+            Err(Error::TooLarge(_))
+        ));
+    }
+    assert!(matches!(
+        files(&mirror, "nonsense", Limits::default()),
+        Err(Error::Refused(_))
+    ));
+    assert!(matches!(
+        files(
+            &mirror,
+            &"0".repeat(39).replace('0', "1"),
+            Limits::default()
+        ),
+        Err(_)
+    ));
+}
+
+/// Writes a tree whose entries git itself would refuse, and returns its id.
+fn raw_tree(repository: &Repository, entries: &[(&str, &str, &str)]) -> String {
+    let mut bytes = Vec::new();
+    for (mode, name, id) in entries {
+        bytes.extend_from_slice(format!("{mode} {name}\0").as_bytes());
+        let digits = (0..20).map(|at| u8::from_str_radix(&id[at * 2..at * 2 + 2], 16).unwrap());
+        bytes.extend(digits);
+    }
+    let path = repository.root().join("tree");
+    std::fs::write(&path, bytes).unwrap();
+    repository.git(&[
+        "hash-object",
+        "-t",
+        "tree",
+        "-w",
+        "--literally",
+        path.to_str().unwrap(),
+    ])
+}
+
+#[test]
+fn hostile_trees_are_refused_and_hide_nothing() {
+    let repository = Repository::new();
+    repository.write("p/Kptfile", KPTFILE);
+    repository.commit("good");
+    let blob = repository.git(&["rev-parse", "HEAD:p/Kptfile"]);
+    let good = repository.git(&["rev-parse", "HEAD:p"]);
+    for name in ["..", ".", ".git", ".GIT", "git~1", "a/b", ".git "] {
+        let bad = raw_tree(
+            &repository,
+            &[("100644", name, &blob), ("100644", "Kptfile", &blob)],
+        );
+        let root = raw_tree(
+            &repository,
+            &[
+                ("40000", name, &good),
+                ("40000", "bad", &bad),
+                ("40000", "p", &good),
+            ],
+        );
+        let commit = repository.git(&["commit-tree", "-m", "hostile", &root]);
+        let to = repository.bare();
+        copy_objects(&repository.work().join(".git/objects"), &to.join("objects"));
+        repository.update_refs(&[("refs/heads/main".into(), commit)]);
+        let (mirror, _, scan) = sync(
+            &repository.file(),
+            &repository.mirror(),
+            &Scope::new("main", ""),
+        );
+        let found: BTreeSet<_> = scan
+            .found
+            .iter()
+            .map(|found| found.directory.as_str())
+            .collect();
+        assert_eq!(found, ["bad", "p"].into(), "{name:?}");
+        assert_eq!(scan.skipped.len(), 1, "{name:?}: {:?}", scan.skipped);
+        let read = files(&mirror, &bad, Limits::default());
+        assert!(matches!(read, Err(Error::Refused(_))), "{name:?}: {read:?}");
+        Mirror::remove(&repository.mirror()).unwrap();
+    }
+}
+
+fn copy_objects(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap().filter_map(Result::ok) {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            std::fs::create_dir_all(&target).unwrap();
+            copy_objects(&entry.path(), &target);
+        } else if !target.exists() {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn trees_that_multiply_are_refused_before_memory_is_gone() {
+    let repository = Repository::new();
+    repository.write("p/Kptfile", KPTFILE);
+    repository.commit("good");
+    let mut tree = repository.git(&["rev-parse", "HEAD:p"]);
+    for _ in 0..12 {
+        let names: Vec<_> = (0..10).map(|number| format!("d{number}")).collect();
+        let entries: Vec<_> = names
+            .iter()
+            .map(|name| ("40000", name.as_str(), tree.as_str()))
+            .collect();
+        tree = raw_tree(&repository, &entries);
+    }
+    let commit = repository.git(&["commit-tree", "-m", "bomb", &tree]);
+    copy_objects(
+        &repository.work().join(".git/objects"),
+        &repository.bare().join("objects"),
+    );
+    repository.update_refs(&[("refs/heads/main".into(), commit)]);
+    let refs = list_refs(&repository.file()).unwrap();
+    let mirror = Mirror::open(&repository.mirror()).unwrap();
+    mirror.fetch(&repository.file(), &refs).unwrap();
+    let read = Scanner::new(Scope::new("main", "")).scan(&mirror, &refs, &|_| true);
+    assert!(matches!(read, Err(Error::TooLarge(_))), "{read:?}");
+    let read = files(&mirror, &tree, Limits::default());
+    assert!(matches!(read, Err(Error::TooLarge(_))), "{read:?}");
+}

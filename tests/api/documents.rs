@@ -207,12 +207,12 @@ async fn openapi_offers_patches_only_where_they_are_taken() {
         .await
         .json();
     let path = "/apis/config.porch.kpt.dev/v1alpha1/namespaces/{namespace}/repositories/{name}";
-    let patch = &config["paths"][path]["patch"];
-    named(&patch["parameters"], "name", "fieldValidation");
+    let operation = &config["paths"][path]["patch"];
+    named(&operation["parameters"], "name", "fieldValidation");
     let kind =
         json!({ "group": "config.porch.kpt.dev", "version": "v1alpha1", "kind": "Repository" });
-    assert_eq!(patch["x-kubernetes-group-version-kind"], kind);
-    let types: Vec<_> = patch["requestBody"]["content"]
+    assert_eq!(operation["x-kubernetes-group-version-kind"], kind);
+    let types: Vec<_> = operation["requestBody"]["content"]
         .as_object()
         .unwrap()
         .keys()

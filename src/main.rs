@@ -5,14 +5,14 @@ use std::{io::Write, process::ExitCode};
 use clap::Parser;
 use porch::{
     config::{Command, Config, Crds},
-    crds, telemetry,
+    crds, standalone, telemetry,
 };
 
 fn main() -> ExitCode {
     let config = Config::parse();
-    let done = telemetry::start(&config.log).and_then(|()| match &config.command {
-        Command::Crds(flags) => print_crds(flags),
-        Command::Standalone(_) => Ok(()),
+    let done = telemetry::start(&config.log).and_then(|()| match config.command {
+        Command::Crds(flags) => print_crds(&flags),
+        Command::Standalone(flags) => standalone::run(&flags),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -49,6 +49,7 @@ pub struct RepositorySpec {
     pub description: String,
     /// Whether the packages are deployed from here: their context is made when they are cloned.
     #[serde(skip_serializing_if = "is_default")]
+    #[schemars(extend("default" = false))]
     pub deployment: bool,
     /// `git`.
     #[serde(rename = "type", skip_serializing_if = "String::is_empty")]

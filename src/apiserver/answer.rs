@@ -37,7 +37,7 @@ pub(super) enum Answer {
 const PACK: usize = 128 * 1024;
 
 /// Returns the response that `answer` is, in the form that the caller accepts.
-pub(super) async fn write(answer: Answer, format: &Format) -> Response<Body> {
+pub(super) async fn write(answer: Answer, format: Format) -> Response<Body> {
     let (success, pieces) = match answer {
         Answer::Document(body) => return document(Outcome::Ok, body, format),
         Answer::Created(body) => return document(Outcome::Created, body, format),
@@ -123,7 +123,7 @@ fn events_of(events: Pieces) -> Response<Body> {
 }
 
 /// Returns `body`, one JSON document, in the form that the caller accepts.
-pub(super) fn document(success: Outcome, body: Bytes, format: &Format) -> Response<Body> {
+pub(super) fn document(success: Outcome, body: Bytes, format: Format) -> Response<Body> {
     let body = match dress(body, format) {
         Ok(body) => body,
         Err(error) => return refuse(&Failure::Internal(error)),
@@ -133,7 +133,7 @@ pub(super) fn document(success: Outcome, body: Bytes, format: &Format) -> Respon
     finish(success, Body::from(body), format.encoding, packed)
 }
 
-fn dress(body: Bytes, format: &Format) -> Result<Bytes, String> {
+fn dress(body: Bytes, format: Format) -> Result<Bytes, String> {
     if format.encoding == Encoding::Yaml {
         let value: Value = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
         let text = serde_saphyr::to_string(&value).map_err(|error| error.to_string())?;
@@ -226,7 +226,7 @@ mod tests {
     }
 
     async fn written(answer: Answer, format: Format) -> (Response<()>, Bytes) {
-        let (parts, body) = write(answer, &format).await.into_parts();
+        let (parts, body) = write(answer, format).await.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         (Response::from_parts(parts, ()), body)
     }
@@ -247,9 +247,10 @@ mod tests {
             let encoding = response.headers().get(header::CONTENT_ENCODING);
             assert_eq!(encoding.is_some(), packed, "{count} {gzip}");
             let mut plain = Vec::new();
-            match packed {
-                true => drop(GzDecoder::new(&body[..]).read_to_end(&mut plain).unwrap()),
-                false => plain.extend_from_slice(body.trim_ascii_end()),
+            if packed {
+                drop(GzDecoder::new(&body[..]).read_to_end(&mut plain).unwrap());
+            } else {
+                plain.extend_from_slice(body.trim_ascii_end());
             }
             assert_eq!(plain.len(), count * 1000, "{count} {gzip}");
         }

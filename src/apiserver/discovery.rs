@@ -105,8 +105,7 @@ pub(super) fn page(document: &Value, media: Option<&'static str>) -> Page {
 
 /// Returns the SHA-512 of `bytes` in upper-case hexadecimal.
 pub(super) fn digest(bytes: &[u8]) -> String {
-    let digest = Sha512::digest(bytes);
-    digest.iter().map(|byte| format!("{byte:02X}")).collect()
+    format!("{:X}", Sha512::digest(bytes))
 }
 
 fn group(name: &str, versions: &[&str]) -> Value {

@@ -6,16 +6,8 @@ use http::{HeaderMap, HeaderValue, Method, Response, header, request::Parts};
 use serde_json::json;
 
 use super::{
-    Failure, Identity, Registry, answer,
-    authz::Attributes,
-    discovery::Discovery,
-    health::Question,
-    negotiate::{self, Format},
-    openapi::OpenApi,
-    query::Query,
-    request::Target,
-    server::Shared,
-    status::Outcome,
+    Failure, Identity, Registry, answer, authz::Attributes, discovery::Discovery, health::Question,
+    negotiate, openapi::OpenApi, query::Query, request::Target, server::Shared, status::Outcome,
 };
 
 /// The pages that follow from what is served: made once.
@@ -84,7 +76,7 @@ fn find(
 ) -> Result<Response<Body>, Failure> {
     let Pages { discovery, openapi } = &shared.pages;
     let format = negotiate::plain(headers, query);
-    let document = |body: Bytes| Ok(answer::document(Outcome::Ok, body, &format));
+    let document = |body: Bytes| Ok(answer::document(Outcome::Ok, body, format));
     match segments {
         [] | ["index.html"] => document(index(shared)),
         ["version"] => document(version()),
@@ -110,13 +102,9 @@ fn find(
         }
         other => {
             let page = discovery.legacy(other).ok_or(Failure::NoRoute)?;
-            Ok(legacy(page, &format))
+            document(page)
         }
     }
-}
-
-fn legacy(body: Bytes, format: &Format) -> Response<Body> {
-    answer::document(Outcome::Ok, body, format)
 }
 
 /// Returns the page, or that the caller has it already. `forever` says that the address names this very content.

@@ -398,7 +398,7 @@ mod tests {
         ] {
             assert_eq!(duration(text), length.map(Duration::from_millis), "{text}");
         }
-        let most = Duration::from_secs(60);
+        let most = Duration::from_mins(1);
         let deadline = |query| Query::parse(query).deadline(most);
         assert_eq!(deadline("timeout=2h"), Ok(most));
         assert_eq!(deadline("timeout=1s"), Ok(Duration::from_secs(1)));

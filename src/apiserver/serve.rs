@@ -37,7 +37,7 @@ const STREAMS: u32 = 1000;
 /// How many bytes one request or connection may have on the way before they are read.
 const WINDOW: u32 = 256 * 1024;
 /// How long requests may still take when the server stops.
-const GRACE: Duration = Duration::from_secs(60);
+const GRACE: Duration = Duration::from_mins(1);
 /// How many connections there may be; beyond it new ones wait.
 const CONNECTIONS: usize = 10_000;
 /// How long the listener rests when it can't accept, so that it does not spin while the system has no file to give.

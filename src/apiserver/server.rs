@@ -57,7 +57,7 @@ impl Default for Settings {
             health: Health::new(),
             metrics: Metrics::new(),
             body_limit: 6 * 1024 * 1024,
-            deadline: Duration::from_secs(60),
+            deadline: Duration::from_mins(1),
             stop: CancellationToken::new(),
         }
     }
@@ -253,7 +253,7 @@ impl Shared {
                 watched: self.settings.metrics.watched(&record.labels),
             };
             let events = endpoint.resource.watch(ask, watching).await?;
-            return Ok(answer::write(events, &format).await);
+            return Ok(answer::write(events, format).await);
         }
         let mutating = !matches!(action, Action::Get | Action::List);
         let _counted = self.settings.metrics.inflight(mutating);
@@ -294,7 +294,7 @@ async fn perform(
         Action::List | Action::Watch => (endpoint.resource.list(ask).await?, Vec::new()),
         _ => change(endpoint, action, ask, body).await?,
     };
-    let mut response = answer::write(done, &format).await;
+    let mut response = answer::write(done, format).await;
     for value in warnings.iter().filter_map(|text| warning(text)) {
         response.headers_mut().append(header::WARNING, value);
     }

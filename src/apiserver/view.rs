@@ -113,9 +113,10 @@ impl<R: Resource> Writing<R> {
     }
 
     fn open_table(&self, version: Version, columns: bool, out: &mut BytesMut) {
-        let columns = match columns {
-            true => definitions(&self.resource.kind().columns),
-            false => Value::Null,
+        let columns = if columns {
+            definitions(&self.resource.kind().columns)
+        } else {
+            Value::Null
         };
         put(
             out,

@@ -191,8 +191,8 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(10),
-            idle: Duration::from_secs(60),
-            whole: Duration::from_secs(900),
+            idle: Duration::from_mins(1),
+            whole: Duration::from_mins(15),
         }
     }
 }

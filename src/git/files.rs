@@ -4,6 +4,7 @@ use git2::{ObjectType, Odb, Oid};
 
 use super::{
     Error, Mirror,
+    refs::is_id,
     tree::{self, Mode},
 };
 
@@ -83,7 +84,9 @@ pub fn file_count(mirror: &Mirror, tree: &str) -> Result<usize, Error> {
 
 /// Returns the blobs below a tree.
 fn blobs(odb: &Odb<'_>, tree: &str, most: usize) -> Result<Vec<(String, Oid)>, Error> {
-    let root = Oid::from_str(tree).map_err(|_| Error::Refused("this is no id of a tree".into()))?;
+    // libgit2 would take a short id for one that ends in zeros.
+    let whole = Oid::from_str(tree).ok().filter(|_| is_id(tree));
+    let root = whole.ok_or_else(|| Error::Refused("this is no id of a tree".into()))?;
     let mut all = Vec::new();
     enter(odb, (root, ""), most, &mut all)?;
     Ok(all)

@@ -156,10 +156,8 @@ impl History {
         self.nodes.truncate(from);
         self.more.retain(|node, _| kept(*node));
         self.marks.retain(|node, _| kept(*node));
-        for of_package in self.made.values_mut() {
-            of_package
-                .values_mut()
-                .for_each(|all| all.retain(|made| kept(made.node)));
+        for all in self.made.values_mut().flat_map(HashMap::values_mut) {
+            all.retain(|made| kept(made.node));
         }
     }
 

@@ -251,14 +251,11 @@ impl<'a> Talk<'a> {
 
     fn interrupted(&self, error: &io::Error) -> Error {
         let at = &self.access.address;
-        let tls = error
-            .get_ref()
-            .is_some_and(|inner| inner.is::<rustls::Error>())
-            || error
-                .source()
-                .is_some_and(|inner| inner.is::<rustls::Error>());
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+        let source = error.source().and_then(|inner| inner.downcast_ref());
+        let tls: Option<&rustls::Error> = inner.or(source);
         match error.kind() {
-            _ if tls => Error::Certificate(format!("{at}: {error}")),
+            _ if tls.is_some() => Error::Certificate(format!("{at}: {error}")),
             io::ErrorKind::ConnectionRefused => {
                 Error::Unreachable(format!("{at}: connection refused"))
             }

@@ -150,9 +150,9 @@ impl Mirror {
 fn print_refs(refs: &Refs) -> String {
     let mut out = format!("{HEADER}\n");
     for (name, target) in refs.iter() {
-        out.push_str(&format!("{} {name}\n", target.id));
+        out.extend([&target.id, " ", name, "\n"]);
         if target.commit != target.id {
-            out.push_str(&format!("^{}\n", target.commit));
+            out.extend(["^", &target.commit, "\n"]);
         }
     }
     out

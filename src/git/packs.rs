@@ -93,7 +93,7 @@ fn survey(mirror: &Mirror) -> Result<Vec<PathBuf>, Error> {
         let old = facts.modified().ok().and_then(|then| then.elapsed().ok());
         match end {
             "pack" if facts.len() <= SMALL && file.with_extension("idx").exists() => {
-                small.push(file)
+                small.push(file);
             }
             "pack" | "idx" | "rev" => {}
             _ if old.is_some_and(|age| age > STALE) => drop(fs::remove_file(&file)),

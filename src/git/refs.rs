@@ -33,6 +33,7 @@ impl Refs {
     }
 
     /// Returns all refs, ordered by name.
+    #[must_use = "an iterator does nothing by itself"]
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&str, &RefTarget)> {
         self.targets
             .iter()

@@ -88,7 +88,7 @@ pub struct Scanner {
     walk: Walk,
     /// Kptfiles of the branch's packages by blob: most are the same at the next look.
     kptfiles: HashMap<Oid, Arc<KptfileObserved>>,
-    /// Refs that hold nothing, with the commit that was looked at: they stay due, and must cost nothing.
+    /// Refs that hold nothing, with the id that was looked at: they stay due, and must cost nothing.
     barren: HashMap<String, (String, Reading)>,
 }
 
@@ -160,11 +160,7 @@ impl Scanner {
         let Some(target) = refs.get(name) else {
             return Ok(Reading::Nothing);
         };
-        if let Some((_, reading)) = self
-            .barren
-            .get(name)
-            .filter(|(commit, _)| *commit == target.commit)
-        {
+        if let Some((_, reading)) = self.barren.get(name).filter(|(id, _)| *id == target.id) {
             return Ok(reading.clone());
         }
         let reading = self.look(mirror, refs, (name, target))?;
@@ -172,7 +168,7 @@ impl Scanner {
             self.barren.remove(name);
         } else {
             self.barren
-                .insert(name.into(), (target.commit.clone(), reading.clone()));
+                .insert(name.into(), (target.id.clone(), reading.clone()));
         }
         Ok(reading)
     }
@@ -183,23 +179,9 @@ impl Scanner {
         refs: &Refs,
         (name, target): (&str, &RefTarget),
     ) -> Result<Reading, Error> {
-        let (directory, last, published) = match classify(name, &self.scope) {
-            RefKind::Draft {
-                directory,
-                workspace,
-            }
-            | RefKind::Proposed {
-                directory,
-                workspace,
-            } => (directory, workspace, false),
-            RefKind::Tag { directory, text } => (directory, text, true),
-            RefKind::Malformed => {
-                let why = "a draft or proposal needs a package and a workspace in its name";
-                return Ok(skipped(name, "", why));
-            }
-            RefKind::Branch | RefKind::DeletionProposed { .. } | RefKind::Other => {
-                return Ok(Reading::Nothing);
-            }
+        let (directory, last, published) = match self.named(name) {
+            Ok(named) => named,
+            Err(reading) => return Ok(reading),
         };
         let odb = mirror.odb()?;
         let Some((id, commit)) = read_commit(&odb, target)? else {
@@ -213,11 +195,10 @@ impl Scanner {
                 skipped(name, &directory, why)
             });
         };
-        let revision = if published { revision_number(&last) } else { 0 };
-        let workspace = if published {
-            tag_workspace(&commit, &directory, &last, revision)
+        let (workspace, revision) = if published {
+            published_as(&commit, &directory, last)
         } else {
-            last
+            (last, 0)
         };
         let spot = Spot {
             reference: name,
@@ -230,14 +211,35 @@ impl Scanner {
             commit: target.commit.clone(),
             tree: tree.to_string(),
             task: self.history.task(id, &directory, &workspace),
+            author_time: moment(commit.author_time),
             author_email: commit.author_email,
-            author_time: commit
-                .author_time
-                .and_then(|time| Timestamp::from_second(time).ok()),
             kptfile: self.kptfile(&odb, blob)?.as_ref().clone(),
             ..self.found(refs, &spot)
         };
         Ok(Reading::Found(Box::new(found)))
+    }
+
+    /// Returns the directory of the revision that a ref names, what follows it, and whether it is published; else what
+    /// is to be said of the ref.
+    fn named(&self, name: &str) -> Result<(String, String, bool), Reading> {
+        match classify(name, &self.scope) {
+            RefKind::Draft {
+                directory,
+                workspace,
+            }
+            | RefKind::Proposed {
+                directory,
+                workspace,
+            } => Ok((directory, workspace, false)),
+            RefKind::Tag { directory, text } => Ok((directory, text, true)),
+            RefKind::Malformed => {
+                let why = "a draft or proposal needs a package and a workspace in its name";
+                Err(skipped(name, "", why))
+            }
+            RefKind::Branch | RefKind::DeletionProposed { .. } | RefKind::Other => {
+                Err(Reading::Nothing)
+            }
+        }
     }
 
     /// Returns the packages on the registered branch; of a missing branch: none.
@@ -298,9 +300,7 @@ impl Scanner {
             commit: head.commit.clone(),
             tree: tree.to_string(),
             author_email: author.email.to_string(),
-            author_time: author
-                .time
-                .and_then(|time| Timestamp::from_second(time).ok()),
+            author_time: moment(author.time),
             kptfile: kptfile.clone(),
             ..self.found(refs, &spot)
         }
@@ -404,18 +404,26 @@ fn package_at(
     Ok(tree::kptfile(odb, tree)?.map(|blob| (tree, blob)))
 }
 
-/// Returns the workspace of a tagged revision: the commit's word, else the number; the text if there is no number.
-fn tag_workspace(commit: &Commit, directory: &str, text: &str, revision: i64) -> String {
+/// Returns the workspace and the number of a tagged revision. The workspace is the commit's word, else made of the
+/// number; it is the text itself if that is no number.
+fn published_as(commit: &Commit, directory: &str, text: String) -> (String, i64) {
+    let revision = revision_number(&text);
     if revision == PLACEHOLDER {
-        return text.into();
+        return (text, revision);
     }
     let mut named = commit
         .annotations
         .iter()
         .filter(|annotation| annotation.package == directory);
-    let workspace = named.find(|annotation| !annotation.workspace.is_empty());
-    workspace.map_or_else(
+    let named = named.find(|annotation| !annotation.workspace.is_empty());
+    let workspace = named.map_or_else(
         || format!("v{revision}"),
         |annotation| annotation.workspace.clone(),
-    )
+    );
+    (workspace, revision)
+}
+
+/// Returns a moment, or nothing for one that no calendar has.
+fn moment(seconds: Option<i64>) -> Option<Timestamp> {
+    Timestamp::from_second(seconds?).ok()
 }

@@ -27,13 +27,16 @@ pub enum Naming {
     Label,
 }
 
+/// Finds what is wrong with an object, given what was before.
+pub type Check = fn(&Value, Option<&Value>) -> Vec<FieldError>;
+
 /// Rules of a built-in kind that no schema can say.
 #[derive(Clone, Copy, Default)]
 pub struct Rule {
     /// Brings an object into the form that is kept, before anything is checked.
     pub prepare: Option<fn(&mut Value)>,
     /// Finds what is wrong with an object, given what was before.
-    pub check: Option<fn(&Value, Option<&Value>) -> Vec<FieldError>>,
+    pub check: Option<Check>,
 }
 
 impl fmt::Debug for Rule {
@@ -64,6 +67,8 @@ pub struct Definition {
     pub status: bool,
     /// Whether it is kept who set which field, from the creation on.
     pub tracked: bool,
+    /// How many objects a namespace keeps; the oldest go. For kinds that nobody deletes.
+    pub most: Option<usize>,
     /// What names look like.
     pub naming: Naming,
     /// What else is to be kept.
@@ -126,6 +131,7 @@ impl Definition {
             custom: true,
             status,
             tracked: true,
+            most: None,
             naming: Naming::Subdomain,
             rule: Rule::default(),
         })

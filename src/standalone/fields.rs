@@ -228,13 +228,12 @@ pub fn changed(old: &Value, new: &Value, schema: Option<&Schema>) -> Fields {
     let item = new.is_array();
     let below = after.into_iter().filter_map(|(element, value)| {
         let schema = below(schema, &element);
-        let fields = match before.get(&element) {
-            Some(was) => changed(was, value, schema),
-            None => {
-                let mut fields = set_by(value, schema);
-                fields.own |= item;
-                fields
-            }
+        let fields = if let Some(was) = before.get(&element) {
+            changed(was, value, schema)
+        } else {
+            let mut fields = set_by(value, schema);
+            fields.own |= item;
+            fields
         };
         (!fields.is_empty()).then_some((element, fields))
     });

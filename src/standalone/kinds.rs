@@ -18,6 +18,9 @@ use crate::apiserver::{self, Column, FieldError, Kind};
 /// Largest sum of the values of a Secret or a ConfigMap (kube-apiserver's limit).
 const MOST_DATA: usize = 1024 * 1024;
 
+/// How many events a namespace keeps (a cluster keeps those of an hour).
+const MOST_EVENTS: usize = 1000;
+
 /// Returns every built-in kind that is kept.
 #[must_use]
 pub fn built_in() -> Vec<Definition> {
@@ -121,6 +124,7 @@ const EVENT_FIELDS: &[&str] = &[
 fn events() -> Definition {
     let names = ("events.k8s.io", "Event", "events", "ev");
     let mut definition = kind::<events::v1::Event>(names, EVENT_FIELDS, event_columns());
+    definition.most = Some(MOST_EVENTS);
     definition.tracked = false;
     definition
 }
@@ -238,6 +242,7 @@ fn kind<K: JsonSchema>(
         custom: false,
         status: false,
         tracked: true,
+        most: None,
         naming: Naming::Subdomain,
         rule: Rule::default(),
     }

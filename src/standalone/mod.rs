@@ -18,6 +18,7 @@ mod owners;
 mod path;
 mod plane;
 mod protobuf;
+mod run;
 mod schema;
 mod served;
 mod storage;
@@ -28,6 +29,7 @@ use std::path::PathBuf;
 pub use definition::Definition;
 pub use object::Object;
 pub use plane::ControlPlane;
+pub use run::run;
 pub use served::Served;
 pub use storage::{Persistence, Storage};
 

@@ -27,7 +27,7 @@ pub enum List {
 /// What one value may be.
 #[derive(Clone, Debug, Default)]
 pub struct Schema {
-    /// `object`, `array`, `string`, `integer`, `number`, `boolean`; empty for anything.
+    /// `object`, `array`, `string`, `integer`, `number`, `boolean`, [`INT_OR_STRING`]; empty for anything.
     pub type_: String,
     /// Members that are known.
     pub properties: BTreeMap<String, Schema>,
@@ -45,7 +45,6 @@ pub struct Schema {
     default: Option<Value>,
     nullable: bool,
     preserve: bool,
-    int_or_string: bool,
     bounds: Bounds,
 }
 
@@ -59,6 +58,8 @@ struct Bounds {
     maximum: Option<f64>,
 }
 
+/// The type of what is an integer or a string.
+const INT_OR_STRING: &str = "integer,string";
 /// Words that are of no consequence for an object.
 const SILENT: &[&str] = &[
     "description",
@@ -112,7 +113,7 @@ impl Schema {
             "x-kubernetes-list-map-keys" => self.list = List::Map(strings()),
             "x-kubernetes-map-type" => self.atomic = value == "atomic",
             "x-kubernetes-preserve-unknown-fields" => self.preserve = value == true,
-            "x-kubernetes-int-or-string" => self.int_or_string = value == true,
+            "x-kubernetes-int-or-string" => self.type_ = INT_OR_STRING.into(),
             "minLength" => self.bounds.min_length = value.as_u64(),
             "maxLength" => self.bounds.max_length = value.as_u64(),
             "minItems" => self.bounds.min_items = value.as_u64(),
@@ -255,9 +256,6 @@ impl Schema {
 
     /// Returns the type that the value should have and has not.
     fn mismatch(&self, value: &Value) -> Option<&str> {
-        if self.int_or_string {
-            return (!value.is_i64() && !value.is_string()).then_some("integer,string");
-        }
         let right = match self.type_.as_str() {
             "object" => value.is_object(),
             "array" => value.is_array(),
@@ -265,6 +263,7 @@ impl Schema {
             "boolean" => value.is_boolean(),
             "integer" => value.is_i64() || value.is_u64(),
             "number" => value.is_number(),
+            INT_OR_STRING => value.is_i64() || value.is_string(),
             _ => true,
         };
         if !right {
@@ -429,5 +428,8 @@ fn uncompiled(schema: &CompiledSchema) -> Option<String> {
         .values()
         .chain(schema.items.as_deref())
         .chain(schema.additional_properties.as_deref());
-    own.or_else(|| below.filter_map(uncompiled).next())
+    own.or_else(|| {
+        let mut below = below;
+        below.find_map(uncompiled)
+    })
 }

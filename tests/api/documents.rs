@@ -71,14 +71,14 @@ async fn the_old_documents_name_every_group_version_and_kind() {
     assert_eq!(core, json!({ "kind": "APIVersions", "versions": ["v1"] }));
     let list = client.get("/apis/porch.kpt.dev/v1alpha1").await.json();
     assert_eq!(list["groupVersion"], "porch.kpt.dev/v1alpha1");
-    let names: Vec<_> = list["resources"]
+    let plurals: Vec<_> = list["resources"]
         .as_array()
         .unwrap()
         .iter()
         .map(|it| it["name"].as_str().unwrap())
         .collect();
     assert_eq!(
-        names,
+        plurals,
         ["packagerevisionresources", "packagerevisions", "packages"]
     );
     for resource in list["resources"].as_array().unwrap() {
@@ -167,12 +167,12 @@ fn assert_sound(document: &Value, place: &str, schemas: &Value) {
             .unwrap_or_else(|| panic!("{reference}"));
         assert!(schemas[name].is_object(), "{reference} leads nowhere");
     }
-    let kinds = kinds(schemas);
-    let distinct: BTreeSet<_> = kinds.iter().collect();
+    let told = kinds(schemas);
+    let distinct: BTreeSet<_> = told.iter().collect();
     assert_eq!(
-        kinds.len(),
+        told.len(),
         distinct.len(),
-        "a kind has two schemas: {kinds:?}"
+        "a kind has two schemas: {told:?}"
     );
 }
 

@@ -20,7 +20,7 @@ fn filled() -> (std::sync::Arc<Widgets>, Client) {
         ("a", "three", "red"),
         ("c", "one", "red"),
     ] {
-        widgets.put(namespace, name, json!({ "color": color }), color);
+        widgets.put(namespace, name, &json!({ "color": color }), color);
     }
     let client = Client::of(widgets.server());
     (widgets, client)
@@ -94,7 +94,7 @@ async fn pages_are_of_one_version_whatever_happens_meanwhile() {
             .json();
         assert_eq!(page["metadata"]["resourceVersion"], "6");
         pages.push((names(&page), page["metadata"]["remainingItemCount"].clone()));
-        widgets.put("a", &format!("new{}", pages.len()), json!({}), "red");
+        widgets.put("a", &format!("new{}", pages.len()), &json!({}), "red");
         widgets.remove("b", "one");
         match page["metadata"]["continue"].as_str() {
             Some(next) => token = next.into(),
@@ -113,13 +113,13 @@ async fn pages_are_of_one_version_whatever_happens_meanwhile() {
 async fn a_page_whose_version_is_gone_is_told_how_to_go_on() {
     let widgets = std::sync::Arc::new(Widgets::with_history(2));
     for name in ["a", "b", "c"] {
-        widgets.put("n", name, json!({}), "red");
+        widgets.put("n", name, &json!({}), "red");
     }
     let client = Client::of(widgets.server());
     let first = client.get(&format!("{ALL}?limit=1")).await.json();
     let token = first["metadata"]["continue"].as_str().unwrap();
     for name in ["d", "e", "f"] {
-        widgets.put("n", name, json!({}), "red");
+        widgets.put("n", name, &json!({}), "red");
     }
     let gone = client.get(&format!("{ALL}?limit=1&continue={token}")).await;
     assert_eq!(gone.code, 410);
@@ -185,8 +185,8 @@ async fn a_version_not_seen_yet_is_waited_for() {
     }
     let later = async {
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-        widgets.put("a", "x", json!({}), "red");
-        widgets.put("a", "y", json!({}), "red");
+        widgets.put("a", "x", &json!({}), "red");
+        widgets.put("a", "y", &json!({}), "red");
     };
     let uri = format!("{ALL}?resourceVersion=8");
     let (list, ()) = tokio::join!(client.get(&uri), later);
@@ -337,7 +337,7 @@ async fn what_is_broken_is_never_said_to_be_absent() {
     let mut widgets = Widgets::with_history(10);
     widgets.broken = true;
     let widgets = std::sync::Arc::new(widgets);
-    widgets.put("a", "one", json!({}), "red");
+    widgets.put("a", "one", &json!({}), "red");
     let client = Client::of(widgets.server());
     for uri in [ALL.to_owned(), format!("{IN_A}/one")] {
         let told = client.get(&uri).await;
@@ -365,7 +365,7 @@ async fn a_large_list_comes_whole_and_packed_for_those_who_can_unpack() {
         widgets.put(
             "a",
             &format!("widget-{number:05}"),
-            json!({}),
+            &json!({}),
             &"x".repeat(50),
         );
     }

@@ -109,7 +109,7 @@ impl Widgets {
         Version(self.clock.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    pub fn put(&self, namespace: &str, name: &str, labels: Value, color: &str) -> Version {
+    pub fn put(&self, namespace: &str, name: &str, labels: &Value, color: &str) -> Version {
         let version = self.tick();
         let object = json!({
             "metadata": { "namespace": namespace, "name": name, "labels": labels },
@@ -219,19 +219,12 @@ impl Writer for Widgets {
             Verb::Create => {
                 let object: Value = serde_json::from_slice(&body).unwrap();
                 let name = object["metadata"]["name"].as_str().unwrap_or_default();
-                if name == "panic" {
-                    panic!("a writer's invariant does not hold");
-                }
+                assert_ne!(name, "panic", "a writer's invariant does not hold");
                 if self.store.get(&Name::new(&*namespace, name)).is_some() {
                     return Err(Failure::AlreadyExists(subject(name)));
                 }
                 let color = object["spec"]["color"].as_str().unwrap_or_default();
-                self.put(
-                    &namespace,
-                    name,
-                    object["metadata"]["labels"].clone(),
-                    color,
-                );
+                self.put(&namespace, name, &object["metadata"]["labels"], color);
                 let made = self.store.get(&Name::new(namespace, name)).unwrap();
                 Ok(Reply {
                     written: Written::Created(made.body.clone()),

@@ -15,8 +15,8 @@ const ALL: &str = "/apis/toys.example/v1/widgets";
 
 fn two() -> (Arc<Widgets>, Client) {
     let widgets = Widgets::new();
-    widgets.put("n", "a", json!({ "on": "yes" }), "red");
-    widgets.put("m", "b", json!({}), "red");
+    widgets.put("n", "a", &json!({ "on": "yes" }), "red");
+    widgets.put("m", "b", &json!({}), "red");
     let client = Client::of(widgets.server());
     (widgets, client)
 }
@@ -31,7 +31,7 @@ async fn a_watch_from_a_version_tells_exactly_what_came_after() {
     let mut events = watch(&client, "resourceVersion=2").await;
     assert_eq!(events.take(1).await, ["ADDED b"]);
     events.silent().await;
-    widgets.put("n", "a", json!({}), "blue");
+    widgets.put("n", "a", &json!({}), "blue");
     let gone = widgets.remove("m", "b");
     let changed = events.next().await.unwrap();
     assert_eq!(changed["type"], "MODIFIED");
@@ -54,7 +54,7 @@ async fn a_watch_without_a_version_begins_with_what_is_there() {
         let mut events = watch(&client, query).await;
         assert_eq!(events.take(2).await, ["ADDED b", "ADDED a"], "{query}");
         events.silent().await;
-        widgets.put("n", "a", json!({}), "red");
+        widgets.put("n", "a", &json!({}), "red");
         assert_eq!(events.take(1).await, ["MODIFIED a"], "{query}");
     }
 }
@@ -87,10 +87,10 @@ async fn initial_events_end_with_a_bookmark_that_says_so() {
 async fn who_enters_a_selection_is_added_and_who_leaves_it_is_deleted() {
     let (widgets, client) = two();
     let mut events = watch(&client, "resourceVersion=3&labelSelector=on%3Dyes").await;
-    widgets.put("m", "b", json!({ "on": "no" }), "red");
-    widgets.put("m", "b", json!({ "on": "yes" }), "red");
-    widgets.put("n", "a", json!({ "on": "yes" }), "blue");
-    let left = widgets.put("n", "a", json!({ "on": "no" }), "green");
+    widgets.put("m", "b", &json!({ "on": "no" }), "red");
+    widgets.put("m", "b", &json!({ "on": "yes" }), "red");
+    widgets.put("n", "a", &json!({ "on": "yes" }), "blue");
+    let left = widgets.put("n", "a", &json!({ "on": "no" }), "green");
     widgets.remove("n", "a");
     widgets.remove("m", "b");
     assert_eq!(events.take(2).await, ["ADDED b", "MODIFIED a"]);
@@ -112,9 +112,9 @@ async fn a_watch_keeps_to_its_namespace_and_its_name() {
     let here = "/apis/toys.example/v1/namespaces/n/widgets?watch=1&resourceVersion=3";
     let mut here = client.watch(here, "").await;
     let mut one = watch(&client, "resourceVersion=3&fieldSelector=metadata.name%3Db").await;
-    widgets.put("n", "a", json!({}), "red");
-    widgets.put("m", "b", json!({}), "red");
-    widgets.put("n", "c", json!({}), "red");
+    widgets.put("n", "a", &json!({}), "red");
+    widgets.put("m", "b", &json!({}), "red");
+    widgets.put("n", "c", &json!({}), "red");
     assert_eq!(here.take(2).await, ["MODIFIED a", "ADDED c"]);
     assert_eq!(one.take(1).await, ["MODIFIED b"]);
     here.silent().await;
@@ -125,7 +125,7 @@ async fn a_watch_keeps_to_its_namespace_and_its_name() {
 async fn history_that_is_gone_is_told_in_the_stream() {
     let widgets = Arc::new(Widgets::with_history(2));
     for name in ["a", "b", "c", "d"] {
-        widgets.put("n", name, json!({}), "red");
+        widgets.put("n", name, &json!({}), "red");
     }
     let client = Client::of(widgets.server());
     for (version, oldest) in [(1, 3), (99, 5)] {
@@ -149,7 +149,7 @@ async fn a_reader_too_slow_is_told_so_and_costs_nothing() {
     let client = Client::of(widgets.server());
     let mut slow = watch(&client, "resourceVersion=1").await;
     for number in 0..10_000 {
-        widgets.put("n", &format!("w{}", number % 10), json!({}), "red");
+        widgets.put("n", &format!("w{}", number % 10), &json!({}), "red");
     }
     let mut last = None;
     while let Some(event) = slow.next().await {
@@ -172,7 +172,7 @@ async fn bookmarks_come_only_to_those_who_want_them_and_shortly_before_the_end()
     assert!((55..=60).contains(&begun.elapsed().as_secs()));
     assert_eq!(first["type"], "BOOKMARK");
     assert_eq!(first["object"]["metadata"]["resourceVersion"], "3");
-    widgets.put("n", "a", json!({}), "red");
+    widgets.put("n", "a", &json!({}), "red");
     assert_eq!(wanting.take(1).await, ["MODIFIED a"]);
     assert_eq!(other.take(1).await, ["MODIFIED a"]);
     let farewell = wanting.next().await.unwrap();
@@ -197,7 +197,7 @@ async fn tables_tell_their_columns_once() {
     let (widgets, client) = two();
     let uri = format!("{ALL}?watch=1&resourceVersion=0");
     let mut events = client.watch(&uri, TABLE).await;
-    widgets.put("n", "a", json!({}), "blue");
+    widgets.put("n", "a", &json!({}), "blue");
     let tables: Vec<Value> = [
         events.next().await,
         events.next().await,

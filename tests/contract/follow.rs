@@ -1,7 +1,10 @@
 //! Followers as kube-rs writes them, through thousands of changes and all kinds of trouble: at the end each of them must
 //! know exactly what the server knows.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use futures::{StreamExt, future::join_all};
 use kube::{
@@ -19,7 +22,7 @@ use crate::{rig::Trouble, subject::Subject};
 type Known = BTreeMap<String, (String, String)>;
 
 /// How long a follower may take to know everything once nothing changes any more.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Changes records at random, makes trouble meanwhile, and checks that every follower ends up with what is served.
 pub async fn check(subject: &Subject, trouble: &Trouble, changes: usize) {
@@ -62,13 +65,13 @@ fn revisions(subject: &Subject) -> Api<DynamicObject> {
 
 async fn change(subject: &Subject, trouble: &Trouble, changes: usize) {
     let mut dice = Dice(42);
-    let mut there: BTreeMap<String, ()> = BTreeMap::new();
+    let mut there: BTreeSet<String> = BTreeSet::new();
     for step in 0..changes {
         let name = format!("pkg{}.v{}", dice.roll(8), dice.roll(5));
-        match (there.contains_key(&name), dice.roll(4)) {
+        match (there.contains(&name), dice.roll(4)) {
             (false, _) => {
                 subject.create(&name, Lifecycle::ALL[dice.roll(4)]).await;
-                there.insert(name, ());
+                there.insert(name);
             }
             (true, 0) => {
                 subject.delete(&name).await;

@@ -2,6 +2,7 @@
 //! [`Subject`], and do not know whether it is this process, a socket, or a cluster.
 
 mod follow;
+mod kubectl;
 mod reads;
 mod rig;
 mod subject;
@@ -33,5 +34,13 @@ async fn followers_end_up_exactly_where_the_server_is_through_a_socket() {
     let rig = Rig::start().await;
     let subject = rig.listen().await;
     follow::check(&subject, &rig.trouble(), 500).await;
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kubectl_is_at_home() {
+    let rig = Rig::start().await;
+    let opened = rig.open().await;
+    kubectl::check(&rig.subject(), &opened).await;
     rig.stop().await;
 }

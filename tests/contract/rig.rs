@@ -80,6 +80,14 @@ impl Socket {
     }
 }
 
+/// What a client must know to come through a socket.
+pub struct Opened {
+    pub address: SocketAddr,
+    /// The certificate that is to be believed.
+    pub root: Vec<u8>,
+    pub token: &'static str,
+}
+
 /// What can go wrong, for tests to make it so.
 pub struct Trouble {
     plane: ControlPlane,
@@ -190,6 +198,12 @@ impl Rig {
 
     /// Opens a socket, and returns the server as those see it who come through that.
     pub async fn listen(&self) -> Subject {
+        let opened = self.open().await;
+        self.examine(connect(opened.address, opened.root))
+    }
+
+    /// Opens a socket.
+    pub async fn open(&self) -> Opened {
         let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".into()]).unwrap();
         let root = made.cert.der().to_vec();
         let key = made.signing_key.serialize_der().try_into().unwrap();
@@ -199,7 +213,11 @@ impl Rig {
         let socket = Socket::open(any, certificate, server).await;
         let address = socket.address;
         self.sockets.lock().unwrap().push(socket);
-        self.examine(connect(address, root))
+        Opened {
+            address,
+            root,
+            token: TOKEN,
+        }
     }
 
     /// Ends all sockets, and waits until they have ended.

@@ -218,7 +218,7 @@ async fn reconcile(
                 context.cleaned.fetch_add(1, Ordering::SeqCst);
             }
         }
-        Ok(Action::requeue(Duration::from_secs(3600)))
+        Ok(Action::requeue(Duration::from_hours(1)))
     })
     .await
 }
@@ -251,7 +251,7 @@ async fn a_controller_reconciles_by_the_clock_and_its_finalizer_holds_what_goes(
     tokio::time::sleep(Duration::from_secs(10)).await;
     let first = context.applied.load(Ordering::SeqCst);
     assert!(first >= 1);
-    tokio::time::sleep(Duration::from_secs(24 * 3600)).await;
+    tokio::time::sleep(Duration::from_hours(24)).await;
     assert!(context.applied.load(Ordering::SeqCst) - first >= 23);
     let events: Api<CoreEvent> = Api::default_namespaced(client.clone());
     let about = ListParams::default().fields("involvedObject.name=a,reason=Seen");

@@ -14,7 +14,7 @@ use std::{
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, ListParams, PostParams},
+    api::{DeleteParams, ListParams, PostParams, WatchParams},
 };
 use porch::standalone::{Error, Persistence};
 
@@ -50,13 +50,13 @@ async fn versions_and_objects_outlive_the_process_and_old_watches_are_told_to_be
     let plane = start(disk(directory.path())).await;
     let secrets: Api<Secret> = Api::default_namespaced(plane.client());
     let after = secrets.list(&ListParams::default()).await.unwrap();
-    assert_eq!(after.items, [first.clone()]);
+    assert_eq!(after.items, std::slice::from_ref(&first));
     let version = |version: &Option<String>| version.as_ref().unwrap().parse::<u64>().unwrap();
     assert!(
         version(&after.metadata.resource_version) >= version(&before.metadata.resource_version)
     );
     let old = secrets
-        .watch(&Default::default(), &first.resource_version().unwrap())
+        .watch(&WatchParams::default(), &first.resource_version().unwrap())
         .await
         .unwrap();
     let told: Vec<_> = futures::StreamExt::collect(old).await;

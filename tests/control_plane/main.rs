@@ -3,6 +3,7 @@
 mod clients;
 mod durable;
 mod kubectl;
+mod writes;
 
 use k8s_openapi::api::core::v1::Secret;
 use porch::{
@@ -26,7 +27,7 @@ fn definitions() -> Vec<Definition> {
 }
 
 async fn start(persistence: Persistence) -> ControlPlane {
-    ControlPlane::start(persistence, definitions(), &["porch-system"])
+    ControlPlane::start(persistence, definitions(), &["porch-system", "other"])
         .await
         .expect("the control plane starts")
 }

@@ -40,10 +40,7 @@ fn ask(bare: &Path, arguments: &[&str], input: &[String]) -> Vec<String> {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let text = input
-        .iter()
-        .map(|line| format!("{line}\n"))
-        .collect::<String>();
+    let text = input.join("\n") + "\n";
     let mut stdin = child.stdin.take().unwrap();
     let writer = std::thread::spawn(move || stdin.write_all(text.as_bytes()).unwrap());
     let output = child.wait_with_output().unwrap();

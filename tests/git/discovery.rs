@@ -130,6 +130,7 @@ fn what_is_passed_over_is_told_with_its_reason() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "most of it is a table")]
 fn workspaces_tasks_authors_and_states_come_from_commits_and_refs() {
     let repository = odd();
     let (_, _, scan) = sync(

@@ -136,7 +136,7 @@ fn ten_thousand_revisions() {
     timed("fetch, first", || mirror.fetch(&access, &refs).unwrap());
     eprintln!("{}", memory());
     timed("fetch, nothing new", || {
-        mirror.fetch(&access, &refs).unwrap()
+        mirror.fetch(&access, &refs).unwrap();
     });
     timed("refs of the mirror", || mirror.refs().unwrap());
     let mut scanner = Scanner::new(Scope::new("main", ""));

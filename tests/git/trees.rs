@@ -63,18 +63,12 @@ fn files_are_read_by_tree_as_they_are() {
             Err(Error::TooLarge(_))
         ));
     }
-    assert!(matches!(
-        files(&mirror, "nonsense", Limits::default()),
-        Err(Error::Refused(_))
-    ));
-    assert!(matches!(
-        files(
-            &mirror,
-            &"0".repeat(39).replace('0', "1"),
-            Limits::default()
-        ),
-        Err(_)
-    ));
+    for none in ["nonsense", "", &"1".repeat(39), &"1".repeat(41)] {
+        let read = files(&mirror, none, Limits::default());
+        assert!(matches!(read, Err(Error::Refused(_))), "{none}: {read:?}");
+    }
+    let absent = files(&mirror, &"1".repeat(40), Limits::default());
+    assert!(matches!(absent, Err(Error::Corrupt(_))), "{absent:?}");
 }
 
 /// Writes a tree whose entries git itself would refuse, and returns its id.

@@ -28,7 +28,7 @@ use crate::{
 /// How long a watch lasts that does not say, in seconds; as long again at most, so that all do not end at once.
 const LASTING: u64 = 1800;
 /// How often a reader hears of the version though nothing changed.
-const BOOKMARKS: Duration = Duration::from_secs(60);
+const BOOKMARKS: Duration = Duration::from_mins(1);
 /// How long before its end a watch tells the version, so that the next begins there.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -68,7 +68,7 @@ pub(in crate::apiserver) async fn watch<R: Resource>(
         columns: true,
         phase: Phase::Over,
     };
-    events.phase = events.begin(begin);
+    events.phase = events.begin(&begin);
     let stream = stream::unfold(events, |mut events| async move {
         let piece = events.piece().await?;
         Some((Ok(piece), events))
@@ -151,9 +151,9 @@ enum Next<T> {
 }
 
 impl<R: Resource> Events<R> {
-    fn begin(&self, begin: Begin) -> Phase<R::Object> {
+    fn begin(&self, begin: &Begin) -> Phase<R::Object> {
         let store = self.writing.resource.store();
-        match begin {
+        match *begin {
             Begin::Now => self.follow(store.version()),
             Begin::After(version) if version > store.version() => Phase::Ahead(version),
             Begin::After(version) => self.follow(version),

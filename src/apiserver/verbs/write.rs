@@ -187,9 +187,8 @@ fn to_json(kind: &Kind, verb: Verb, media: &str, body: Bytes) -> Result<Bytes, F
             _ => unrecognized(kind, why, &excerpt(&body)),
         })
     };
-    let error = match serde_json::from_slice::<IgnoredAny>(&body) {
-        Ok(_) => return Ok(body),
-        Err(error) => error,
+    let Err(error) = serde_json::from_slice::<IgnoredAny>(&body) else {
+        return Ok(body);
     };
     if !media.ends_with("yaml") {
         return Err(refuse(&error.to_string()));

@@ -54,8 +54,11 @@ impl Deed<'_, '_> {
         }
         let value: Value = serde_json::from_slice(&self.write.body)
             .map_err(|error| unrecognized(error.to_string()))?;
-        if !value.is_object() {
-            return Err(unrecognized("it is no object".into()));
+        let metadata = &value["metadata"];
+        if !value.is_object() || !(metadata.is_object() || metadata.is_null()) {
+            return Err(unrecognized(
+                "it is no object, or its metadata is none".into(),
+            ));
         }
         self.check_type(&value)?;
         Ok(value)
@@ -84,11 +87,27 @@ impl Deed<'_, '_> {
         value["apiVersion"] = self.definition.api_version().into();
         value["kind"] = self.definition.kind.kind.clone().into();
         let mut unknown = self.admit_metadata(value, origin)?;
+        if !self.definition.custom {
+            unknown.extend(self.definition.schema.prune(value));
+            self.check_types(value, origin)?;
+        }
         if let Some(prepare) = self.definition.rule.prepare {
             prepare(value);
         }
         unknown.extend(self.definition.schema.admit(value));
         self.report(&unknown, origin)
+    }
+
+    /// Refuses an object of a built-in kind whose members are of other types: it could not even be decoded.
+    fn check_types(&self, value: &Value, origin: Origin) -> Result<(), Failure> {
+        let wrong = self.definition.schema.check(value);
+        let wrong = wrong
+            .iter()
+            .find(|error| error.reason == "FieldValueTypeInvalid");
+        wrong.map_or(Ok(()), |error| {
+            let why = format!("{}: {}", error.field, error.message);
+            Err(self.refused(&why, origin))
+        })
     }
 
     fn admit_metadata(&self, value: &mut Value, origin: Origin) -> Result<Vec<String>, Failure> {

@@ -54,12 +54,12 @@ impl Deed<'_, '_> {
             return self.apply_new(patch);
         };
         let before = live.value();
-        self.check_precondition(&live, text(&patch, "/metadata/uid"))?;
+        self.check_precondition(&before, text(&patch, "/metadata/uid"))?;
         let unknown = self.definition.schema.prune(&mut patch);
         self.report(&unknown, Origin::Patch)?;
         let (value, owners) = self.merged(&before, &patch)?;
         self.owners = Some(owners);
-        self.replace(&live, value, Origin::Patch)
+        self.replace(&live, &before, value, Origin::Patch)
     }
 
     /// Returns what the caller applies, after what every apply is asked.
@@ -203,7 +203,9 @@ impl Deed<'_, '_> {
         for (name, member) in value.as_object().into_iter().flatten() {
             all.put(&format!("f:{name}"), fields(name, member, self.part(name)));
         }
-        UNOWNED.iter().for_each(|path| all.forget(path));
+        for path in UNOWNED {
+            all.forget(path);
+        }
         all
     }
 

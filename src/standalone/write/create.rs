@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{Deed, admit::Origin};
 use crate::{
     apiserver::{Cause, Failure, Subject, Written},
-    cache::Name,
+    cache::{Entry, Name},
     standalone::object::{metadata_mut, text},
 };
 
@@ -66,7 +66,20 @@ impl Deed<'_, '_> {
             return Err(Failure::AlreadyExists(self.definition.subject(&name.name)));
         }
         self.track(None, &mut value);
+        self.make_room();
         Ok(Written::Created(self.put(value).body().clone()))
+    }
+
+    /// Takes the oldest objects of the namespace away if the kind keeps only so many.
+    fn make_room(&mut self) {
+        let Some(most) = self.definition.most else {
+            return;
+        };
+        let mut all = self.transaction.list(self.table, &self.write.namespace);
+        all.sort_by_key(|object| object.version());
+        for old in all.iter().take((all.len() + 1).saturating_sub(most)) {
+            self.transaction.remove(self.table, old.name());
+        }
     }
 
     /// Gives the object the namespace of the request; one of another is refused.

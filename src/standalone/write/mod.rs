@@ -8,8 +8,6 @@ mod apply;
 mod create;
 mod delete;
 mod patch;
-#[cfg(test)]
-mod tests;
 mod update;
 
 use std::sync::Arc;

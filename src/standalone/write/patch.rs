@@ -18,7 +18,8 @@ impl Deed<'_, '_> {
     /// Changes the object as the patch in the request's body says.
     pub(super) fn patch(&mut self, kind: PatchKind) -> Result<Written, Failure> {
         let live = self.live()?;
-        let mut value = live.value();
+        let before = live.value();
+        let mut value = before.clone();
         match kind {
             PatchKind::Json => self.operate(&mut value)?,
             PatchKind::Strategic if self.definition.custom => {
@@ -29,14 +30,14 @@ impl Deed<'_, '_> {
             }
             PatchKind::Strategic => strategic(&mut value, &self.patch_object()?),
             PatchKind::Merge | PatchKind::Apply => {
-                json_patch::merge(&mut value, &self.patch_object()?)
+                json_patch::merge(&mut value, &self.patch_object()?);
             }
         }
         if !value.is_object() {
             return Err(self.refused("it is no object any more", Origin::Patch));
         }
         self.check_type(&value)?;
-        self.replace(&live, value, Origin::Patch)
+        self.replace(&live, &before, value, Origin::Patch)
     }
 
     fn patch_object(&self) -> Result<Value, Failure> {

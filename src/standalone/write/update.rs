@@ -7,7 +7,6 @@ use serde_json::{Map, Value};
 use super::{Deed, admit::Origin};
 use crate::{
     apiserver::{Failure, FieldError, Written},
-    cache::Entry,
     standalone::{
         Object,
         object::{metadata_mut, text},
@@ -41,31 +40,31 @@ impl Deed<'_, '_> {
                 )],
             });
         }
-        self.replace(&live, value, Origin::Body)
+        self.replace(&live, &live.value(), value, Origin::Body)
     }
 
-    /// Puts `value` in place of `live`, as far as the request may.
+    /// Puts `value` in place of `live`, which reads `before`, as far as the request may.
     pub(super) fn replace(
         &mut self,
         live: &Arc<Object>,
+        before: &Value,
         mut value: Value,
         origin: Origin,
     ) -> Result<Written, Failure> {
-        self.check_identity(live, &mut value)?;
-        let before = live.value();
-        self.keep(&before, &mut value);
+        self.check_identity(before, &mut value)?;
+        self.keep(before, &mut value);
         self.admit(&mut value, origin)?;
-        self.keep_half(&before, &mut value);
-        self.check_finalizers(&before, &value)?;
-        self.check(&value, Some(&before))?;
-        self.track(Some(&before), &mut value);
+        self.keep_half(before, &mut value);
+        self.check_finalizers(before, &value)?;
+        self.check(&value, Some(before))?;
+        self.track(Some(before), &mut value);
         Ok(Written::Updated(
-            self.settle(live, &before, value).body().clone(),
+            self.settle(live, before, value).body().clone(),
         ))
     }
 
     /// Refuses an object that is not the one asked for, or not as it is now.
-    fn check_identity(&self, live: &Object, value: &mut Value) -> Result<(), Failure> {
+    fn check_identity(&self, before: &Value, value: &mut Value) -> Result<(), Failure> {
         let asked = &self.write.name;
         match text(value, "/metadata/name") {
             "" => {
@@ -81,23 +80,22 @@ impl Deed<'_, '_> {
             _ => {}
         }
         self.place(value)?;
-        self.check_precondition(live, text(value, "/metadata/uid"))?;
+        self.check_precondition(before, text(value, "/metadata/uid"))?;
         let version = text(value, "/metadata/resourceVersion");
-        if !version.is_empty() && version != live.version().to_string() {
+        if !version.is_empty() && version != text(before, "/metadata/resourceVersion") {
             return Err(Failure::modified(self.definition.subject(asked)));
         }
         Ok(())
     }
 
     /// Refuses a deed that is meant for another object of the same name.
-    pub(super) fn check_precondition(&self, live: &Object, uid: &str) -> Result<(), Failure> {
-        let value = live.value();
-        let own = text(&value, "/metadata/uid");
+    pub(super) fn check_precondition(&self, before: &Value, uid: &str) -> Result<(), Failure> {
+        let own = text(before, "/metadata/uid");
         if uid.is_empty() || uid == own {
             return Ok(());
         }
         Err(Failure::Conflict {
-            subject: self.definition.subject(&live.name().name),
+            subject: self.definition.subject(&self.write.name),
             why: format!(
                 "Precondition failed: UID in precondition: {uid}, UID in object meta: {own}"
             ),

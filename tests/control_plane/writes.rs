@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::{
+use porch::{
     apiserver::{
         Failure, FieldValidation, Identity, PatchKind, Reply, Resource, Verb, Write, WriteOptions,
         Writer, Written,
     },
     cache::{Name, Version},
-    crds,
-    standalone::{ControlPlane, Definition, Persistence, Served},
+    standalone::{ControlPlane, Persistence, Served},
 };
+
+use crate::start;
 
 struct Plane(ControlPlane);
 
@@ -38,13 +39,7 @@ fn write(verb: Verb, name: &str, body: &Value) -> Write {
 
 impl Plane {
     async fn new() -> Self {
-        let definitions = crds::definitions();
-        let definitions = definitions
-            .iter()
-            .map(|one| Definition::custom(one).unwrap());
-        let plane =
-            ControlPlane::start(Persistence::Memory, definitions.collect(), &["other"]).await;
-        Self(plane.unwrap())
+        Self(start(Persistence::Memory).await)
     }
 
     fn kind(&self, plural: &str) -> Served {
@@ -264,6 +259,53 @@ async fn a_second_object_of_the_name_and_a_missing_namespace_are_told_apart() {
     write.namespace = "nowhere".into();
     let failure = plane.write("secrets", write).await.unwrap_err();
     assert_eq!(told(&failure), ("NotFound", vec!["namespaces".into()]));
+}
+
+#[tokio::test]
+async fn a_built_in_object_of_other_types_is_refused_and_harms_nobody() {
+    let plane = Plane::new().await;
+    for (plural, body) in [
+        (
+            "namespaces",
+            json!({"metadata": {"name": "a"}, "spec": "x"}),
+        ),
+        (
+            "namespaces",
+            json!({"metadata": {"name": "a"}, "status": []}),
+        ),
+        (
+            "secrets",
+            json!({"metadata": {"name": "a"}, "data": 1, "stringData": {"a": "b"}}),
+        ),
+        (
+            "secrets",
+            json!({"metadata": {"name": "a"}, "stringData": {"a": 1}}),
+        ),
+        (
+            "secrets",
+            json!({"metadata": {"name": "a"}, "data": {"a": "no base64"}}),
+        ),
+        ("secrets", json!({"metadata": "a"})),
+        ("secrets", json!([])),
+    ] {
+        let failure = plane.create(plural, body.clone()).await.unwrap_err();
+        assert_eq!(told(&failure).0, "BadRequest", "{body}");
+    }
+    let nulls =
+        json!({"metadata": {"name": "a", "labels": null}, "data": null, "stringData": {"k": "v"}});
+    let made = plane.create("secrets", nulls).await.unwrap();
+    assert_eq!(made["data"], json!({"k": "dg=="}));
+}
+
+#[tokio::test]
+async fn a_namespace_keeps_its_newest_events() {
+    let plane = Plane::new().await;
+    for number in 0..1005 {
+        let event = json!({"metadata": {"name": format!("e{number}")}, "eventTime": "2026-01-01T00:00:00.000000Z"});
+        plane.create("events", event).await.unwrap();
+    }
+    assert_eq!(plane.kind("events").store().snapshot().objects.len(), 1000);
+    assert!(plane.get("events", "e4").is_none() && plane.get("events", "e5").is_some());
 }
 
 #[tokio::test]
@@ -494,9 +536,7 @@ async fn json_patches_do_what_finalizers_of_kube_rs_send() {
     assert_eq!(going["metadata"]["generation"], 2);
     assert_eq!(plane.delete("repositories", "a").await.unwrap(), going);
     let more = json!([{"op": "add", "path": "/metadata/finalizers/-", "value": "p/g"}]);
-    let (kind, texts) = match json(more).await.unwrap_err() {
-        failure => told(&failure),
-    };
+    let (kind, texts) = told(&json(more).await.unwrap_err());
     assert_eq!(kind, "Invalid");
     assert!(
         texts[0].contains("no new finalizers can be added"),

@@ -1,0 +1,238 @@
+//! A `porch standalone` process to measure: started, asked over HTTPS as any client would, and ended.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+
+use futures::{AsyncBufReadExt, StreamExt, TryStreamExt};
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams, PostParams},
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use porch::api::{GitRepository, PackageRev, Repository, RepositorySpec};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+/// How many records are written at once, as the server itself does.
+const WRITERS: usize = 8;
+
+pub struct Server {
+    child: Child,
+    client: Client,
+    runtime: Runtime,
+}
+
+/// Watches that are open.
+pub struct Watchers {
+    told: mpsc::Receiver<()>,
+    count: usize,
+}
+
+impl Server {
+    /// Starts a server and returns once it says that it serves.
+    pub fn start(directory: &Path, words: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_porch"))
+            .args([
+                "standalone",
+                "--listen=127.0.0.1:0",
+                "--log=warn",
+                "--data-dir",
+            ])
+            .arg(directory)
+            .args(words)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let kubeconfig = line
+            .trim_end()
+            .split_once('=')
+            .expect("the server is ready")
+            .1;
+        let runtime = Runtime::new().unwrap();
+        let client = runtime.block_on(client(kubeconfig));
+        Self {
+            child,
+            client,
+            runtime,
+        }
+    }
+
+    /// Registers a repository and waits until it is ready and all revisions are listed.
+    pub fn register(&self, url: &str, expected: usize) {
+        self.runtime.block_on(async {
+            let repositories = Api::<Repository>::namespaced(self.client.clone(), "default");
+            let git = GitRepository {
+                repo: url.into(),
+                ..GitRepository::default()
+            };
+            let spec = RepositorySpec {
+                type_: "git".into(),
+                git: Some(git),
+                ..RepositorySpec::default()
+            };
+            let many = Repository::new("many", spec);
+            repositories
+                .create(&PostParams::default(), &many)
+                .await
+                .unwrap();
+            let ready = |repository: Option<&Repository>| {
+                let status = repository.and_then(|repository| repository.status.as_ref());
+                status.is_some_and(|status| {
+                    status
+                        .conditions
+                        .iter()
+                        .any(|it| it.type_ == "Ready" && it.status == "True")
+                })
+            };
+            kube::runtime::wait::await_condition(repositories, "many", ready)
+                .await
+                .unwrap();
+        });
+        assert_eq!(self.count(), expected);
+    }
+
+    /// Returns how many revisions are listed.
+    pub fn count(&self) -> usize {
+        let list = self.get(
+            "/apis/porch.kpt.dev/v1alpha1/packagerevisions",
+            "application/json",
+        );
+        let list: Value = serde_json::from_str(&list).unwrap();
+        list["items"].as_array().unwrap().len()
+    }
+
+    /// Returns what a GET answers.
+    pub fn get(&self, path: &str, accept: &str) -> String {
+        let request = http::Request::get(path)
+            .header("accept", accept)
+            .body(Vec::new())
+            .unwrap();
+        self.runtime
+            .block_on(self.client.request_text(request))
+            .unwrap()
+    }
+
+    /// Returns the records, ready to be written elsewhere.
+    pub fn records(&self) -> Vec<PackageRev> {
+        let list = self.get(
+            "/apis/config.porch.kpt.dev/v1alpha1/packagerevs",
+            "application/json",
+        );
+        let mut list: Value = serde_json::from_str(&list).unwrap();
+        let records: Vec<PackageRev> = serde_json::from_value(list["items"].take()).unwrap();
+        let mut records: Vec<_> = records
+            .into_iter()
+            .filter(|record| record.spec.observed.is_some())
+            .collect();
+        for record in &mut records {
+            record.metadata.uid = None;
+            record.metadata.resource_version = None;
+            record.metadata.managed_fields = None;
+        }
+        records
+    }
+
+    /// Writes records, as many at once as the server does.
+    pub fn write(&self, records: &[PackageRev]) {
+        let api = Api::<PackageRev>::namespaced(self.client.clone(), "default");
+        let parameters = PostParams::default();
+        let writes = records.iter().map(|record| api.create(&parameters, record));
+        let written = futures::stream::iter(writes)
+            .buffer_unordered(WRITERS)
+            .try_collect::<Vec<_>>();
+        assert_eq!(self.runtime.block_on(written).unwrap().len(), records.len());
+    }
+
+    /// Opens watches of all revisions, from now on.
+    pub fn watch(&self, count: usize) -> Watchers {
+        let list = self.get(
+            "/apis/porch.kpt.dev/v1alpha1/packagerevisions?limit=1",
+            "application/json",
+        );
+        let list: Value = serde_json::from_str(&list).unwrap();
+        let version = list["metadata"]["resourceVersion"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let (tell, told) = mpsc::channel();
+        self.runtime.block_on(async {
+            for _ in 0..count {
+                let path = format!("/apis/porch.kpt.dev/v1alpha1/packagerevisions?watch=1&resourceVersion={version}");
+                let request = http::Request::get(path).body(Vec::new()).unwrap();
+                let mut lines = self.client.request_stream(request).await.unwrap().lines();
+                let tell = tell.clone();
+                tokio::spawn(async move {
+                    while let Some(Ok(_)) = lines.next().await {
+                        let _ = tell.send(());
+                    }
+                });
+            }
+        });
+        Watchers { told, count }
+    }
+
+    /// Changes one record, as its user would.
+    pub fn touch_one(&self) {
+        let api = Api::<PackageRev>::namespaced(self.client.clone(), "default");
+        let patch = json!({"spec": {"metadata": {"labels": {"touched": uuid::Uuid::new_v4().to_string()}}}});
+        let name = "many.team-00.package-0000.v1";
+        let patched = api.patch(name, &PatchParams::default(), &Patch::Merge(patch));
+        self.runtime.block_on(patched).unwrap();
+    }
+
+    /// Returns the most memory that the process ever held, in kilobytes.
+    pub fn peak(&self) -> usize {
+        self.status("VmHWM")
+    }
+
+    /// Returns the memory that the process holds, in kilobytes.
+    pub fn resident(&self) -> usize {
+        self.status("VmRSS")
+    }
+
+    fn status(&self, name: &str) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+impl Watchers {
+    /// Returns how long after a deed the last watcher was told of it.
+    pub fn told_of(&self, deed: impl FnOnce()) -> Duration {
+        let begun = Instant::now();
+        deed();
+        for _ in 0..self.count {
+            self.told
+                .recv_timeout(Duration::from_secs(60))
+                .expect("every watcher is told");
+        }
+        begun.elapsed()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status();
+        let _ = self.child.wait();
+    }
+}
+
+async fn client(kubeconfig: &str) -> Client {
+    let config = Kubeconfig::read_from(kubeconfig).unwrap();
+    let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default())
+        .await
+        .unwrap();
+    Client::try_from(config).unwrap()
+}

@@ -1,0 +1,260 @@
+//! `porch standalone`: every part of the house in one process, wired and served, until it is told to end.
+//!
+//! In come the flags; out goes a server on loopback that kubectl can use. It must not print anything but one line on
+//! stdout, and must not begin to serve before what it lists is complete.
+
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use kube::{Api, Client, api::PostParams};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    ControlPlane, Definition, Persistence,
+    credentials::{Credentials, make_private_directory},
+    demo,
+};
+use crate::{
+    api::{GitRepository, Repository, RepositorySpec},
+    apiserver::{
+        self, Authenticator, Certificate, Health, Identity, Registry, Server, Token,
+        resources::{PackageRevisionResources, PackageRevisions, Packages},
+    },
+    cache::Catalog,
+    config::Standalone,
+    controllers, crds,
+    sync::{Contents, Feed, Mirrors},
+};
+
+/// Where the marker of the records is, as in a cluster.
+const NAMESPACE: &str = "porch-system";
+/// How many changes are kept for those who follow: a reader may fall behind by as many. An entry shares its objects with
+/// the cache, so this costs little while they are new.
+const HISTORY: usize = 16_384;
+/// How long the cache may take to know all records before something must be wrong.
+const READY: Duration = Duration::from_secs(60);
+/// How long background work may take to end.
+const GRACE: Duration = Duration::from_secs(20);
+/// The one user's name.
+const USER: &str = "standalone";
+
+/// What runs in the background, each until it is told to stop.
+struct Parts {
+    plane: ControlPlane,
+    feed: Feed,
+    contents: Contents,
+    reconciling: JoinHandle<()>,
+    feeding: JoinHandle<()>,
+}
+
+/// Runs a standalone server until a signal ends it.
+///
+/// # Errors
+/// If it can't start: the directory is in use, the address is taken, the disk says no.
+pub fn run(flags: &Standalone) -> anyhow::Result<()> {
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    // Only a second call can fail, and then what is wanted is there.
+    let _ = provider.install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(serve(flags))
+}
+
+async fn serve(flags: &Standalone) -> anyhow::Result<()> {
+    let directory = flags.directory()?;
+    make_private_directory(&directory)
+        .with_context(|| format!("cannot make the data directory {}", directory.display()))?;
+    // Everything is cancelled by one signal; a second one ends the process as it is.
+    let stop = CancellationToken::new();
+    end_on_signal(stop.clone())?;
+
+    let plane = start_plane(&directory).await?;
+    let parts = Parts::start(plane, flags, &directory, &stop);
+    if flags.demo {
+        register_demo(&parts.plane.client(), &directory).await?;
+    }
+    let ready = tokio::time::timeout(READY, parts.feed.catalog().until_ready());
+    tokio::select! {
+        ready = ready => ready.map_err(|_| parts.late())?,
+        () = stop.cancelled() => return parts.end().await,
+    }
+
+    let listener = TcpListener::bind(flags.listen).await;
+    let listener = listener.with_context(|| format!("cannot serve on {}", flags.listen))?;
+    let address = listener.local_addr()?;
+    let credentials = Credentials::open(&directory.join("credentials"), address.ip())?;
+    let certificate = certificate(&credentials)?;
+    let server = parts.server(&credentials, &stop);
+    announce(flags, &directory, &credentials, address)?;
+    apiserver::serve(listener, certificate, server).await?;
+    parts.end().await
+}
+
+async fn start_plane(directory: &Path) -> anyhow::Result<ControlPlane> {
+    let definitions = crds::definitions();
+    let definitions = definitions.iter().map(|definition| {
+        let definition = Definition::custom(definition)?;
+        // Nobody applies to records, so nobody asks which manager owns what of them.
+        Ok(if definition.kind.kind == "PackageRev" {
+            definition.untracked()
+        } else {
+            definition
+        })
+    });
+    let definitions = definitions.collect::<Result<Vec<_>, super::Error>>()?;
+    let persistence = Persistence::Disk(directory.to_owned());
+    Ok(ControlPlane::start(persistence, definitions, &[NAMESPACE]).await?)
+}
+
+impl Parts {
+    /// Starts everything that works in the background.
+    fn start(
+        plane: ControlPlane,
+        flags: &Standalone,
+        directory: &Path,
+        stop: &CancellationToken,
+    ) -> Self {
+        let client = plane.client();
+        let catalog = Catalog::new(HISTORY);
+        let feed = Feed::new(client.clone(), catalog.clone(), NAMESPACE);
+        let mirrors = Mirrors::new(directory.join("mirrors"));
+        let contents = Contents::new(client.clone(), mirrors.clone(), true);
+        let settings = controllers::Settings::new(mirrors, true, flags.sync_interval);
+        let shutdown = stop.clone().cancelled_owned();
+        let feeding = tokio::spawn({
+            let feed = feed.clone();
+            async move { feed.run().await }
+        });
+        let reconciling = tokio::spawn(controllers::run(client, catalog, settings, shutdown));
+        Self {
+            plane,
+            feed,
+            contents,
+            reconciling,
+            feeding,
+        }
+    }
+
+    /// Returns the one server of all kinds.
+    fn server(&self, credentials: &Credentials, stop: &CancellationToken) -> Server {
+        let registry = self.plane.register(Registry::new());
+        let (feed, contents) = (&self.feed, &self.contents);
+        let registry = registry
+            .serve(Arc::new(PackageRevisions::new(feed.clone())))
+            .serve(Arc::new(PackageRevisionResources::new(
+                feed.clone(),
+                contents.clone(),
+            )))
+            .serve(Arc::new(Packages::new(feed.catalog().clone())));
+        let fed = feed.clone();
+        let health =
+            Health::new().ready("informer-sync", move || fed.problem().map_or(Ok(()), Err));
+        let authenticator =
+            Authenticator::new().with_token(Token::new(&credentials.token), Identity::master(USER));
+        let settings = apiserver::Settings {
+            authenticator,
+            health,
+            stop: stop.clone(),
+            ..apiserver::Settings::default()
+        };
+        Server::new(registry, settings)
+    }
+
+    fn late(&self) -> anyhow::Error {
+        let why = self.feed.problem();
+        let why = why.unwrap_or_else(|| "the records could not be read in time".into());
+        anyhow::anyhow!("cannot start: {why}")
+    }
+
+    /// Ends what runs in the background, and leaves the data directory to the next process.
+    async fn end(self) -> anyhow::Result<()> {
+        if tokio::time::timeout(GRACE, self.reconciling).await.is_err() {
+            tracing::warn!("a look at a repository was still under way");
+        }
+        self.feeding.abort();
+        self.plane.close().await;
+        Ok(())
+    }
+}
+
+fn certificate(credentials: &Credentials) -> anyhow::Result<Arc<Certificate>> {
+    let chain = CertificateDer::pem_slice_iter(credentials.certificate.as_bytes());
+    let chain = chain.collect::<Result<Vec<_>, _>>()?;
+    let key = PrivateKeyDer::from_pem_slice(credentials.key.as_bytes())?;
+    Ok(Certificate::new(chain, key)?)
+}
+
+/// Writes the kubeconfig, and tells the one line that scripts wait for.
+fn announce(
+    flags: &Standalone,
+    directory: &Path,
+    credentials: &Credentials,
+    address: SocketAddr,
+) -> anyhow::Result<()> {
+    let kubeconfig = flags.kubeconfig(directory)?;
+    credentials
+        .write_kubeconfig(&kubeconfig, address)
+        .with_context(|| format!("cannot write {}", kubeconfig.display()))?;
+    tracing::info!(%address, "serving");
+    if flags.demo {
+        tracing::info!("then try: kubectl get repositories, kubectl get packagerevisions --watch");
+    }
+    println!("ready: export KUBECONFIG={}", kubeconfig.display());
+    Ok(())
+}
+
+/// Makes the demo's repository and registers it, on the first start that asks for it.
+async fn register_demo(client: &Client, directory: &Path) -> anyhow::Result<()> {
+    let (git, done) = (
+        directory.join("demo.git"),
+        directory.join("demo.registered"),
+    );
+    if done.exists() {
+        return Ok(());
+    }
+    demo::make(&git)?;
+    let address = url::Url::from_file_path(&git);
+    let address = address.map_err(|()| anyhow::anyhow!("{} is no path", git.display()))?;
+    let spec = RepositorySpec {
+        description: "The demo of porch standalone".into(),
+        type_: "git".into(),
+        git: Some(GitRepository {
+            repo: address.into(),
+            ..GitRepository::default()
+        }),
+        ..RepositorySpec::default()
+    };
+    let repositories = Api::<Repository>::namespaced(client.clone(), "default");
+    let demo = Repository::new("demo", spec);
+    match repositories.create(&PostParams::default(), &demo).await {
+        Ok(_) => {}
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+        Err(error) => return Err(error).context("cannot register the demo"),
+    }
+    // Last, so that a start that is killed half-way does it all again; and a user who deletes the demo keeps it deleted.
+    Ok(std::fs::write(done, "")?)
+}
+
+/// Cancels `stop` on SIGTERM and Ctrl-C; the second of them ends the process at once.
+fn end_on_signal(stop: CancellationToken) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if stop.is_cancelled() {
+                std::process::exit(1);
+            }
+            tracing::info!("ending");
+            stop.cancel();
+        }
+    });
+    Ok(())
+}

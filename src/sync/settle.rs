@@ -12,6 +12,7 @@ use std::{
 use super::{adopt, due::is_current, observe, subject::Subject};
 use crate::{
     api::{FORMAT, Observed, PackageRev},
+    cache::view,
     git::{Found, Refs},
     package::{Lifecycle, PackageKey, RevisionKey},
 };
@@ -155,7 +156,7 @@ impl<'a> Settling<'a> {
 
     /// Returns what a record says that need not be read.
     fn kept(&self, (record, stand): &(&Arc<PackageRev>, Stand)) -> Option<Candidate> {
-        let observed = record.spec.observed.as_ref()?;
+        let observed = view::observed(record)?;
         let fixed = *stand == Stand::Fixed;
         let current = *stand != Stand::Foreign && is_current(self.subject, self.refs, observed);
         if !fixed && !current {
@@ -332,7 +333,9 @@ fn stand(subject: &Subject, refs: &Refs, unread: &HashSet<String>, record: &Pack
     let Some(observed) = &record.spec.observed else {
         return Stand::Free;
     };
-    let newer = observed.format > FORMAT && refs.contains(&observed.git.ref_);
+    // One that is so new that it says nothing here stays too.
+    let place = &observed.git.ref_;
+    let newer = observed.format > FORMAT && (place.is_empty() || refs.contains(place));
     if newer || unread.contains(&observed.git.ref_) {
         Stand::Fixed
     } else {
@@ -850,6 +853,15 @@ mod tests {
         world.branch.insert("a".into(), '9');
         let (settlement, _) = world.look();
         assert_eq!((settlement.packages.len(), settlement.notes), (0, vec![]));
+        // Nor one that is so new that nothing of it is understood.
+        let known = world.observed("r.a.v1").clone();
+        *world.observed("r.a.v1") = Observed {
+            format: FORMAT + 1,
+            ..Observed::default()
+        };
+        let (settlement, _) = world.look();
+        assert_eq!((settlement.packages.len(), settlement.notes), (0, vec![]));
+        *world.observed("r.a.v1") = known;
         world.drop("tags/a/v2");
         assert_eq!(world.settle(), ["-r.a.v2", "~r.a.v1[latest]"]);
     }

@@ -100,7 +100,7 @@ fn watchers(server: &Server, count: usize) {
     let told = watchers.told_of(|| server.touch_one());
     println!(
         "{count} watchers, one change      {told:>10.1?}  {:.1} kB each",
-        (after.saturating_sub(before)) as f64 / count as f64
+        tenths(after.saturating_sub(before) * 10 / count)
     );
 }
 
@@ -155,5 +155,9 @@ fn median(times: usize, mut deed: impl FnMut()) -> Duration {
 }
 
 fn mega(bytes: usize) -> f64 {
-    bytes as f64 / 1e6
+    tenths(bytes / 100_000)
+}
+
+fn tenths(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / 10.0
 }

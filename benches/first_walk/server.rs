@@ -214,7 +214,7 @@ impl Watchers {
         deed();
         for _ in 0..self.count {
             self.told
-                .recv_timeout(Duration::from_secs(60))
+                .recv_timeout(Duration::from_mins(1))
                 .expect("every watcher is told");
         }
         begun.elapsed()

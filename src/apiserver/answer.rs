@@ -248,7 +248,7 @@ mod tests {
             assert_eq!(encoding.is_some(), packed, "{count} {gzip}");
             let mut plain = Vec::new();
             if packed {
-                drop(GzDecoder::new(&body[..]).read_to_end(&mut plain).unwrap());
+                GzDecoder::new(&body[..]).read_to_end(&mut plain).unwrap();
             } else {
                 plain.extend_from_slice(body.trim_ascii_end());
             }

@@ -46,6 +46,8 @@ pub struct Settings {
     pub body_limit: usize,
     /// How long a request may take that is no watch.
     pub deadline: Duration,
+    /// Whether requests are logged for those only who look closely: a process that talks to itself says much.
+    pub quiet: bool,
     /// Ends all watches, and makes `/readyz` fail, when it is cancelled.
     pub stop: CancellationToken,
 }
@@ -58,6 +60,7 @@ impl Default for Settings {
             metrics: Metrics::new(),
             body_limit: 6 * 1024 * 1024,
             deadline: Duration::from_mins(1),
+            quiet: false,
             stop: CancellationToken::new(),
         }
     }
@@ -133,8 +136,13 @@ impl Server {
             .or_insert(HeaderValue::from_static("no-cache, private"));
         let (took, code) = (begun.elapsed(), response.status().as_u16());
         self.0.settings.metrics.answered(&record.labels, code, took);
+        let (user, watch) = (&record.user, record.watch);
         span.in_scope(|| {
-            tracing::info!(%method, path, code, ?took, user = record.user, watch = record.watch, "answered");
+            if self.0.settings.quiet {
+                tracing::debug!(%method, path, code, ?took, user, watch, "answered");
+            } else {
+                tracing::info!(%method, path, code, ?took, user, watch, "answered");
+            }
         });
         response
     }

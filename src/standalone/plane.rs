@@ -114,7 +114,11 @@ impl ControlPlane {
     /// process's own identity.
     #[must_use]
     pub fn client(&self) -> kube::Client {
-        let server = Server::new(self.register(Registry::new()), Settings::default());
+        let settings = Settings {
+            quiet: true,
+            ..Settings::default()
+        };
+        let server = Server::new(self.register(Registry::new()), settings);
         let service = tower::util::MapRequest::new(
             server,
             |mut request: http::Request<kube::client::Body>| {

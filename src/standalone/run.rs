@@ -34,7 +34,7 @@ const NAMESPACE: &str = "porch-system";
 /// the cache, so this costs little while they are new.
 const HISTORY: usize = 16_384;
 /// How long the cache may take to know all records before something must be wrong.
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_mins(1);
 /// How long background work may take to end.
 const GRACE: Duration = Duration::from_secs(20);
 /// The one user's name.
@@ -149,9 +149,10 @@ impl Parts {
                 contents.clone(),
             )))
             .serve(Arc::new(Packages::new(feed.catalog().clone())));
-        let fed = feed.clone();
-        let health =
-            Health::new().ready("informer-sync", move || fed.problem().map_or(Ok(()), Err));
+        let source = feed.clone();
+        let health = Health::new().ready("informer-sync", move || {
+            source.problem().map_or(Ok(()), Err)
+        });
         let authenticator =
             Authenticator::new().with_token(Token::new(&credentials.token), Identity::master(USER));
         let settings = apiserver::Settings {

@@ -278,7 +278,7 @@ mod tests {
 
     use super::*;
 
-    fn read(spec: Value) -> PackageRev {
+    fn read(spec: &Value) -> PackageRev {
         let object = json!({
             "apiVersion": "config.porch.kpt.dev/v1alpha1",
             "kind": "PackageRev",
@@ -305,7 +305,7 @@ mod tests {
             (Value::Null, false, None),
         ];
         for (observed, served, format) in cases {
-            let record = read(json!({
+            let record = read(&json!({
                 "repository": owner, "observed": observed,
                 "metadata": {"labels": {"tier": "one"}}
             }));
@@ -319,7 +319,7 @@ mod tests {
             assert_eq!(shown, served, "{observed}");
         }
         for nothing in [Value::Null, json!(7), json!([])] {
-            assert_eq!(read(nothing).spec.observed, None);
+            assert_eq!(read(&nothing).spec.observed, None);
         }
     }
 }

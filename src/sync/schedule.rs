@@ -359,6 +359,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn the_next_moment_is_the_first_that_matches() {
         for (schedule, after, expected) in [
             // Every so many minutes, across the hour, the day and the year.

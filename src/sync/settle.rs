@@ -665,6 +665,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn what_others_push_moves_what_it_should_and_nothing_else() {
         type Push = fn(&mut World);
         let cases: &[(&str, Push, &[&str])] = &[

@@ -46,7 +46,7 @@ fn short(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, time::Instant};
+    use std::{collections::BTreeMap, fmt::Write, time::Instant};
 
     use serde_json::{Value, json};
 
@@ -94,7 +94,7 @@ mod tests {
         for level in 1..10 {
             let below = level - 1;
             let inner = vec![format!("*a{below}"); 10].join(",");
-            bomb.push_str(&format!("a{level}: &a{level} [{inner}]\n"));
+            writeln!(bomb, "a{level}: &a{level} [{inner}]").unwrap();
         }
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         for text in [

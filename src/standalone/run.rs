@@ -148,7 +148,7 @@ impl Parts {
                 feed.clone(),
                 contents.clone(),
             )))
-            .serve(Arc::new(Packages::new(feed.catalog().clone())));
+            .serve(Arc::new(Packages::new(feed.clone())));
         let source = feed.clone();
         let health = Health::new().ready("informer-sync", move || {
             source.problem().map_or(Ok(()), Err)

@@ -315,5 +315,8 @@ fn missing(target: &Target, seen: Seen) -> Result<Seen, Error> {
         return Ok(seen);
     }
     let branch = target.subject.scope.branch.clone();
+    if target.create_branch {
+        return Err(Error::BranchNotMade { branch });
+    }
     Err(git::Error::BranchMissing { branch }.into())
 }

@@ -1,5 +1,7 @@
 //! Repositories for tests, made by git's command line.
 
+#![allow(dead_code, reason = "each test program uses another part of it")]
+
 use std::{
     fmt::Write as _,
     io::Write as _,
@@ -135,4 +137,20 @@ pub fn sync(access: &Access, directory: &Path, scope: &Scope) -> (Mirror, Refs, 
         .scan(&mirror, &refs, &|_| true)
         .unwrap();
     (mirror, refs, scan)
+}
+
+/// Returns the bundles of real repositories, where there are any.
+pub fn bundles() -> Vec<PathBuf> {
+    let directory = std::env::var_os("PORCH_TEST_BUNDLES").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
+        PathBuf::from,
+    );
+    let entries = std::fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok);
+    let mut found: Vec<_> = entries.map(|entry| entry.path()).collect();
+    found.retain(|path| path.extension().is_some_and(|end| end == "bundle"));
+    found.sort();
+    found
 }

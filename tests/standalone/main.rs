@@ -4,12 +4,17 @@
 mod count;
 #[path = "../support/git_server.rs"]
 mod git_server;
+#[path = "../support/many.rs"]
+mod many;
 #[path = "../support/odd.rs"]
 mod odd;
 #[path = "../support/repository.rs"]
 mod repository;
 
+mod bad_objects;
+mod bad_requests;
 mod bundles;
 mod demo;
 mod process;
+mod trouble;
 mod watching;

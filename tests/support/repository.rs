@@ -154,3 +154,35 @@ pub fn bundles() -> Vec<PathBuf> {
     found.sort();
     found
 }
+
+/// Writes a tree whose entries git itself would refuse, and returns its id.
+pub fn raw_tree(repository: &Repository, entries: &[(&str, &str, &str)]) -> String {
+    let mut bytes = Vec::new();
+    for (mode, name, id) in entries {
+        bytes.extend_from_slice(format!("{mode} {name}\0").as_bytes());
+        let digits = (0..20).map(|at| u8::from_str_radix(&id[at * 2..at * 2 + 2], 16).unwrap());
+        bytes.extend(digits);
+    }
+    let path = repository.root().join("tree");
+    std::fs::write(&path, bytes).unwrap();
+    repository.git(&[
+        "hash-object",
+        "-t",
+        "tree",
+        "-w",
+        "--literally",
+        path.to_str().unwrap(),
+    ])
+}
+
+pub fn copy_objects(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap().filter_map(Result::ok) {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            std::fs::create_dir_all(&target).unwrap();
+            copy_objects(&entry.path(), &target);
+        } else if !target.exists() {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

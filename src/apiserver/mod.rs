@@ -5,6 +5,7 @@
 mod age;
 mod answer;
 mod authz;
+mod body;
 mod discovery;
 mod endpoint;
 mod failure;

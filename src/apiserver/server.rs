@@ -15,8 +15,6 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header, request::Parts};
-use http_body::Body as _;
-use http_body_util::{BodyExt, Limited};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -26,6 +24,7 @@ use super::{
     Authenticator, Failure, Health, Identity, Metrics, Registry,
     answer::{self, Answer},
     authz::Attributes,
+    body,
     endpoint::Endpoint,
     metrics::Labels,
     negotiate, pages,
@@ -35,11 +34,6 @@ use super::{
     trace::Trace,
     verbs::{self, Ask, Watching},
 };
-
-/// How many bytes of a body that nobody wants are read.
-const UNWANTED: usize = 256 * 1024;
-/// How long they are waited for.
-const PATIENCE: Duration = Duration::from_millis(500);
 
 /// How the server behaves.
 pub struct Settings {
@@ -133,7 +127,9 @@ impl Server {
         let answering = self.0.answer(parts, &mut body, &mut record);
         let answered = AssertUnwindSafe(answering).catch_unwind();
         let answered = answered.instrument(span.clone()).await;
-        discard(body).await;
+        if let Some(unwanted) = body {
+            body::discard(unwanted).await;
+        }
         let outcome = answered
             .unwrap_or_else(|_| Err(Failure::Internal("a request made the server panic".into())));
         let mut response =
@@ -332,16 +328,6 @@ async fn change(
         return Err(Failure::MethodNotAllowed { allow: Vec::new() });
     };
     verbs::write(endpoint.resource.kind(), writer, action, ask, body).await
-}
-
-/// Reads what is left of a body that nobody wanted: a caller may be writing still, and many take an answer that comes
-/// before they are done for a broken connection. Neither long bodies nor slow ones are waited for.
-async fn discard(body: Option<Body>) {
-    if let Some(body) = body.filter(|body| !body.is_end_stream()) {
-        let all = Limited::new(body, UNWANTED).collect();
-        // Whatever comes of it, the answer is the same.
-        let _ = tokio::time::timeout(PATIENCE, all).await;
-    }
 }
 
 /// Returns the value of a `Warning` header that says `text`.

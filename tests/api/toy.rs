@@ -153,6 +153,7 @@ fn kind() -> Kind {
         categories: Vec::new(),
         namespaced: true,
         verbs: text(&["create", "delete", "get", "list", "patch", "watch"]),
+        refusals: Vec::new(),
         subresources: vec![Subresource {
             name: "status".into(),
             verbs: text(&["get"]),

@@ -1,6 +1,8 @@
 //! Repositories that ask for what can't be, and repositories that hold what should not be: each is told, by field or
 //! place, and nothing else suffers.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -117,7 +119,7 @@ fn bomb() -> String {
     for level in 1..12 {
         let one = format!("*a{}", level - 1);
         let nine = [one.as_str(); 9].join(", ");
-        lines.push_str(&format!("a{level}: &a{level} [{nine}]\n"));
+        writeln!(lines, "a{level}: &a{level} [{nine}]").unwrap();
     }
     lines
 }

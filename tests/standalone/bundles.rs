@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use serde_json::Value;
@@ -263,7 +263,7 @@ fn check_files(porch: &Porch, root: &Path, registered: &BTreeMap<String, String>
 }
 
 /// Returns the blobs of a tree by their paths, as git lists them.
-fn listing(bare: &PathBuf, place: &str) -> BTreeMap<String, String> {
+fn listing(bare: &Path, place: &str) -> BTreeMap<String, String> {
     let listed = git(bare, &["ls-tree", "-r", "-z", "--full-tree", place]);
     let lines = listed.split('\0').filter(|line| !line.is_empty());
     lines

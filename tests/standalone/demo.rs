@@ -1,6 +1,11 @@
 //! The demo: what a new user sees first.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+};
 
 use crate::{
     git_server::git,
@@ -163,6 +168,53 @@ fn the_demo_is_served_to_kubectl() {
         repositories.contains("True") && repositories.contains("demo.git"),
         "{repositories}"
     );
+}
+
+#[test]
+fn all_kinds_are_printed_in_every_form_that_kubectl_knows() {
+    let demo = demo();
+    let porch = &demo.porch;
+    for (kind, first, number) in [
+        ("packagerevisions", "demo.basens.labels", 7),
+        ("packagerevisionresources", "demo.basens.labels", 7),
+        ("packages", "demo.basens", 2),
+    ] {
+        let lines = |words: &[&str]| {
+            let printed = porch.kubectl(&[&["get", kind], words].concat());
+            let lines = printed.lines().map(ToOwned::to_owned);
+            lines.collect::<Vec<String>>()
+        };
+        let table = lines(&[]);
+        assert_eq!(table.len(), number + 1);
+        let cells =
+            |line: &String| -> Vec<String> { line.split_whitespace().map(str::to_owned).collect() };
+        assert_eq!(cells(&table[1])[..2], [first, "basens"]);
+        let alone: Vec<_> = lines(&[first]).iter().map(cells).collect();
+        assert_eq!(alone, [cells(&table[0]), cells(&table[1])]);
+        assert_eq!(lines(&["-A", "--no-headers"]).len(), number);
+        assert!(lines(&["-o", "wide"])[0].len() >= table[0].len());
+        assert_eq!(lines(&["-o", "name", "--chunk-size=2"]).len(), number);
+        let names = lines(&["-o", "jsonpath={.items[*].metadata.name}"]);
+        assert_eq!(names[0].split(' ').count(), number);
+        let json = lines(&["-o", "json"]).concat();
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["items"].as_array().unwrap().len(), number);
+        let yaml = lines(&[first, "-o", "yaml"]);
+        assert!(yaml.contains(&format!("  name: {first}")), "{yaml:?}");
+        let explained = porch.kubectl(&["explain", &format!("{kind}.spec")]);
+        assert!(explained.contains("repository"), "{explained}");
+        check_watch(porch, kind, number);
+    }
+}
+
+fn check_watch(porch: &Porch, kind: &str, number: usize) {
+    let words = ["get", kind, "--watch", "-o", "name"];
+    let mut watch = porch.kubectl_command(&words).spawn().unwrap();
+    let told = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let told: Vec<_> = told.take(number).map(Result::unwrap).collect();
+    assert!(told[0].contains("/demo.basens"), "{told:?}");
+    watch.kill().unwrap();
+    watch.wait().unwrap();
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Where the objects of the default namespace are.
 pub const API: &str = "/apis/porch.kpt.dev/v1alpha1/namespaces/default";
@@ -191,10 +191,10 @@ pub fn repository(name: &str, url: &str, more: &str) -> String {
 
 /// A Secret as users write it.
 pub fn secret(name: &str, type_: &str, data: &[(&str, &str)]) -> String {
-    let data: String = data
+    let lines = data
         .iter()
-        .map(|(key, value)| format!("  {key}: {}\n", serde_json::json!(value)))
-        .collect();
+        .map(|(key, value)| format!("  {key}: {}\n", json!(value)));
+    let data = lines.collect::<Vec<_>>().concat();
     format!(
         "apiVersion: v1\nkind: Secret\nmetadata:\n  name: {name}\ntype: {type_}\nstringData:\n{data}---\n"
     )

@@ -37,9 +37,9 @@ fn trouble(porch: &Porch, name: &str) -> String {
 #[test]
 fn a_process_that_is_killed_during_its_first_look_goes_on_where_it_was() {
     let home = tempfile::tempdir().unwrap();
-    let (served, data) = (home.path().join("served"), home.path().join("data"));
-    many::repository(&served.join("many.git"), 40, 6);
-    let server = GitServer::http(&served);
+    let (root, data) = (home.path().join("served"), home.path().join("data"));
+    many::repository(&root.join("many.git"), 40, 6);
+    let server = GitServer::http(&root);
     let porch = start(&data, &[]);
     porch.applied(&repository("many", &server.url("many.git"), ""));
     porch.kill();

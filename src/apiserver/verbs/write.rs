@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::body::Body as Stream;
 use bytes::Bytes;
 use http::{HeaderMap, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
@@ -13,6 +12,7 @@ use super::Ask;
 use crate::apiserver::{
     Failure, Identity, Kind, PatchKind, Reply, Verb, Write, WriteOptions, Written,
     answer::Answer,
+    body,
     endpoint::AnyWriter,
     negotiate::{self, View},
     request::Action,
@@ -40,11 +40,17 @@ pub(in crate::apiserver) async fn write(
     ask: Ask,
     body: Body,
 ) -> Result<(Answer, Vec<String>), Failure> {
-    let media = negotiate::content_type(&body.headers);
+    let Body {
+        headers,
+        stream,
+        limit,
+        user,
+    } = body;
+    // Read first, whatever is wrong with the rest: who still writes may not see the answer.
+    let body = body::read(&headers, stream, limit).await?;
+    let media = negotiate::content_type(&headers);
     let verb = verb(action, &media, writer.patches())?;
-    let manager = manager(&body.headers);
-    let user = body.user.clone();
-    let body = read(body).await?;
+    let manager = manager(&headers);
     let options = options(verb, &ask, manager)?;
     let body = if media == PROTOBUF {
         let read = writer.protobuf(&body);
@@ -112,39 +118,6 @@ fn unknown_media(known: &str) -> Failure {
     Failure::UnsupportedMediaType(format!(
         "the body of the request was in an unknown format - accepted media types include: {known}"
     ))
-}
-
-async fn read(body: Body) -> Result<Bytes, Failure> {
-    let Body {
-        headers,
-        stream,
-        limit,
-        ..
-    } = body;
-    let length = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok());
-    if length.is_some_and(|text| text.parse::<usize>().is_ok_and(|length| length > limit)) {
-        return Err(Failure::TooLarge(limit));
-    }
-    match Limited::new(stream, limit).collect().await {
-        Ok(read) => Ok(read.to_bytes()),
-        Err(error) if is_too_long(error.as_ref()) => Err(Failure::TooLarge(limit)),
-        Err(_) => Err(Failure::BadRequest(
-            "the body of the request ended early".into(),
-        )),
-    }
-}
-
-fn is_too_long(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut error = Some(error);
-    while let Some(one) = error {
-        if one.is::<LengthLimitError>() {
-            return true;
-        }
-        error = one.source();
-    }
-    false
 }
 
 fn options(verb: Verb, ask: &Ask, manager: String) -> Result<WriteOptions, Failure> {

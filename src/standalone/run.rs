@@ -37,6 +37,8 @@ const HISTORY: usize = 16_384;
 const READY: Duration = Duration::from_mins(1);
 /// How long background work may take to end.
 const GRACE: Duration = Duration::from_secs(20);
+/// How long threads may take to end after that: what they do to a mirror then, the next process finds as after a kill.
+const LAST_GRACE: Duration = Duration::from_secs(2);
 /// The one user's name.
 const USER: &str = "standalone";
 
@@ -61,7 +63,10 @@ pub fn run(flags: &Standalone) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(serve(flags))
+    let served = runtime.block_on(serve(flags));
+    // A thread that waits for a Git server that hangs can't be stopped, and nothing is lost with it.
+    runtime.shutdown_timeout(LAST_GRACE);
+    served
 }
 
 async fn serve(flags: &Standalone) -> anyhow::Result<()> {

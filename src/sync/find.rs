@@ -27,7 +27,7 @@ impl Feed {
         if let Some(revision) = catalog.revisions().get(name) {
             return Ok(Some(revision));
         }
-        if !is_name(&name.name) {
+        if !is_possible(name) {
             return Ok(None);
         }
         let asked = self.records(&name.namespace).get_opt(&name.name).await;
@@ -59,7 +59,7 @@ impl Feed {
         if let Some(package) = catalog.packages().get(name) {
             return Ok(Some(package));
         }
-        if !is_name(&name.name) {
+        if !is_possible(name) {
             return Ok(None);
         }
         let newest = self.newest(&name.namespace).await?;
@@ -78,6 +78,11 @@ impl Feed {
             .parse()
             .map_err(|_| Error::Unavailable("a list of packagerevs has no version".into()))
     }
+}
+
+/// Returns whether there can be anything of this name at all.
+fn is_possible(name: &Name) -> bool {
+    is_name(&name.name) && is_name(&name.namespace)
 }
 
 fn unasked(error: &kube::Error) -> Error {

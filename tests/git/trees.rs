@@ -1,12 +1,12 @@
 //! Files of packages, and trees that mean harm.
 
-use std::{collections::BTreeSet, path::Path};
+use std::collections::BTreeSet;
 
 use porch::git::{
     Error, File, Limits, Mirror, Scanner, Scope, file_count, files, list_refs, paths,
 };
 
-use crate::repository::{KPTFILE, Repository, sync};
+use crate::repository::{KPTFILE, Repository, copy_objects, raw_tree, sync};
 
 #[test]
 fn files_are_read_by_tree_as_they_are() {
@@ -71,26 +71,6 @@ fn files_are_read_by_tree_as_they_are() {
     assert!(matches!(absent, Err(Error::Corrupt(_))), "{absent:?}");
 }
 
-/// Writes a tree whose entries git itself would refuse, and returns its id.
-fn raw_tree(repository: &Repository, entries: &[(&str, &str, &str)]) -> String {
-    let mut bytes = Vec::new();
-    for (mode, name, id) in entries {
-        bytes.extend_from_slice(format!("{mode} {name}\0").as_bytes());
-        let digits = (0..20).map(|at| u8::from_str_radix(&id[at * 2..at * 2 + 2], 16).unwrap());
-        bytes.extend(digits);
-    }
-    let path = repository.root().join("tree");
-    std::fs::write(&path, bytes).unwrap();
-    repository.git(&[
-        "hash-object",
-        "-t",
-        "tree",
-        "-w",
-        "--literally",
-        path.to_str().unwrap(),
-    ])
-}
-
 #[test]
 fn hostile_trees_are_refused_and_hide_nothing() {
     let repository = Repository::new();
@@ -130,18 +110,6 @@ fn hostile_trees_are_refused_and_hide_nothing() {
         let read = files(&mirror, &bad, Limits::default());
         assert!(matches!(read, Err(Error::Refused(_))), "{name:?}: {read:?}");
         Mirror::remove(&repository.mirror()).unwrap();
-    }
-}
-
-fn copy_objects(from: &Path, to: &Path) {
-    for entry in std::fs::read_dir(from).unwrap().filter_map(Result::ok) {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            std::fs::create_dir_all(&target).unwrap();
-            copy_objects(&entry.path(), &target);
-        } else if !target.exists() {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
     }
 }
 

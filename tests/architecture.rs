@@ -9,7 +9,7 @@ use std::{
 
 /// Lowest first. Rooms on one floor do not know each other.
 const FLOORS: &[&[&str]] = &[
-    &["api", "yaml"],
+    &["api", "yaml", "certificate"],
     &["package"],
     &["git", "cache", "render"],
     &["sync"],

@@ -37,10 +37,11 @@ const CONFINED: &[(&str, &[&str])] = &[
             "apiserver/identity",
             "apiserver/authz",
             "main.rs",
+            "serve",
             "standalone",
         ],
     ),
-    ("std::env::var", &["config.rs"]),
+    ("std::env::var", &["config"]),
 ];
 
 struct Source {

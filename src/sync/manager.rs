@@ -236,11 +236,11 @@ impl Task {
             .last
             .take()
             .map_or(orders.acted_on, |last| last.acted_on);
-        let begun = Instant::now();
+        let since = Instant::now();
         let result = self.looker.look(&orders.target).await;
         let at = (self.clock)();
         let subject = &orders.target.subject;
-        self.tally.looked(subject, &result, (at, begun.elapsed()));
+        self.tally.looked(subject, &result, (at, since.elapsed()));
         let result = result.map_err(|error| {
             tracing::warn!(%error, "the repository could not be synchronised");
             self.trouble(&error)

@@ -3,4 +3,5 @@
 
 mod cluster;
 mod feed;
+mod lease;
 mod replicas;

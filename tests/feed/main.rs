@@ -2,5 +2,9 @@
 //! befalls the stream, and versions never go back.
 
 mod cluster;
+#[path = "../support/copy.rs"]
+mod copy;
 mod feed;
+#[path = "../support/record.rs"]
+mod record;
 mod replicas;

@@ -67,6 +67,9 @@ pub struct Held<G> {
     _until: G,
 }
 
+/// The plane, in use by nobody else.
+pub type Alone = Held<RwLockWriteGuard<'static, ()>>;
+
 impl<G> Deref for Held<G> {
     type Target = Plane;
 
@@ -85,7 +88,7 @@ pub async fn shared() -> Held<RwLockReadGuard<'static, ()>> {
 }
 
 /// Returns the plane, to be used by nobody else meanwhile.
-pub async fn alone() -> Held<RwLockWriteGuard<'static, ()>> {
+pub async fn alone() -> Alone {
     let until = USE.write().await;
     Held {
         plane: PLANE.get_or_init(Plane::start).await,
@@ -286,14 +289,23 @@ impl Plane {
 
     /// Returns a kubeconfig of a user in a group.
     pub fn kubeconfig(&self, user: &str, group: &str) -> Value {
+        self.kubeconfig_with(self.address(), self.user(user, group))
+    }
+
+    /// Returns how a user in a group proves who that is.
+    pub fn user(&self, user: &str, group: &str) -> Value {
         let pair = self.certificates.cluster.client(user, group);
-        let cluster = json!({
-            "server": format!("https://{}", self.address()),
-            "certificate-authority-data": base64(&self.certificates.cluster.certificate),
-        });
-        let user = json!({
+        json!({
             "client-certificate-data": base64(&pair.certificate),
             "client-key-data": base64(&pair.key),
+        })
+    }
+
+    /// Returns a kubeconfig of a user at an address where the cluster's authority is to be believed.
+    pub fn kubeconfig_with(&self, address: std::net::SocketAddr, user: Value) -> Value {
+        let cluster = json!({
+            "server": format!("https://{address}"),
+            "certificate-authority-data": base64(&self.certificates.cluster.certificate),
         });
         json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "e2e",
@@ -346,7 +358,8 @@ pub fn config(kubeconfig: Value) -> Config {
     futures::executor::block_on(Config::from_custom_kubeconfig(kubeconfig, &options)).unwrap()
 }
 
-fn base64(text: &str) -> String {
+/// Returns text as kubeconfigs and Secrets hold it.
+pub fn base64(text: &str) -> String {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
     STANDARD.encode(text)
 }

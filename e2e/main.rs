@@ -1,5 +1,7 @@
 //! Porch against the real thing: etcd, kube-apiserver and kube-controller-manager, as `e2e/run` provides them.
 
+mod callers;
+mod clients;
 mod contract;
 #[path = "../tests/support/copy.rs"]
 mod copy;
@@ -16,6 +18,7 @@ mod plane;
 mod reads;
 #[path = "../tests/support/record.rs"]
 mod record;
+mod replicas;
 mod repositories;
 mod rig;
 mod served;

@@ -40,6 +40,11 @@ pub struct Trouble {
 }
 
 impl Trouble {
+    /// Returns where clients connect whose connections are to be cut.
+    pub fn address(&self) -> SocketAddr {
+        self.wire.address
+    }
+
     /// Cuts every connection of the clients.
     pub fn cut(&self) {
         self.wire.cut();

@@ -82,10 +82,12 @@ impl Replica {
     pub async fn begin(&self, plane: &Plane) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_porch"));
         command.args(&self.words).env("HOME", &self.directory);
+        // Its name, as a cluster would tell it.
+        command.env("POD_NAME", self.directory.file_name().unwrap());
         *self.process.lock().unwrap() = Some(Process::start(&command, &self.log));
         let client = self.client(plane);
         let begun = std::time::Instant::now();
-        while !is_ready(&client).await {
+        while !plane::is_ready(&client).await {
             if begun.elapsed() > Duration::from_secs(60) {
                 let process = self.process.lock().unwrap();
                 panic!("never ready:\n{}", process.as_ref().unwrap().last_words());
@@ -122,11 +124,6 @@ impl Replica {
     }
 }
 
-async fn is_ready(client: &Client) -> bool {
-    let request = http::Request::get("/readyz").body(Vec::new()).unwrap();
-    client.request_text(request).await.is_ok()
-}
-
 fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
@@ -134,9 +131,20 @@ fn free_port() -> u16 {
 
 /// Returns a token of a ServiceAccount.
 pub async fn token(plane: &Plane, namespace: &str, account: &str) -> String {
+    token_for(plane, namespace, account, None).await
+}
+
+/// Returns a token of a ServiceAccount for an audience; for kube-apiserver itself if there is none.
+pub async fn token_for(
+    plane: &Plane,
+    namespace: &str,
+    account: &str,
+    audience: Option<&str>,
+) -> String {
     let accounts: Api<ServiceAccount> = Api::namespaced(plane.client(), namespace);
     let wanted = TokenRequest {
         spec: TokenRequestSpec {
+            audiences: audience.map(String::from).into_iter().collect(),
             expiration_seconds: Some(7200),
             ..TokenRequestSpec::default()
         },

@@ -50,6 +50,14 @@ impl Authority {
         self.sign(params, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
+    /// Returns the certificate of a user that was good once.
+    pub fn expired(&self, name: &str) -> Pair {
+        let mut params = named(name, &[]);
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+        self.sign(params, ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
     fn sign(&self, mut params: CertificateParams, usage: ExtendedKeyUsagePurpose) -> Pair {
         let key = KeyPair::generate().unwrap();
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

@@ -3,6 +3,7 @@
 //! There is one for a run of tests, started when the first of them asks. Tests live side by side in namespaces of their own;
 //! one that stops a part of it, or writes records that belong to no Repository, has the plane to itself meanwhile.
 
+mod balancer;
 mod certificates;
 mod process;
 mod wire;
@@ -15,7 +16,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use certificates::{Authority, Certificates};
+pub use balancer::{Balancer, is_ready};
+use certificates::Certificates;
+pub use certificates::{Authority, Pair};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, Client, Config, ResourceExt,
@@ -277,6 +280,11 @@ impl Plane {
         &self.certificates.cluster
     }
 
+    /// Returns the authority of the front proxy.
+    pub fn front_proxy(&self) -> &Authority {
+        &self.certificates.front_proxy
+    }
+
     /// Returns a client who may do everything.
     pub fn client(&self) -> Client {
         Client::try_from(self.config()).unwrap()
@@ -294,11 +302,7 @@ impl Plane {
 
     /// Returns how a user in a group proves who that is.
     pub fn user(&self, user: &str, group: &str) -> Value {
-        let pair = self.certificates.cluster.client(user, group);
-        json!({
-            "client-certificate-data": base64(&pair.certificate),
-            "client-key-data": base64(&pair.key),
-        })
+        credentials(&self.certificates.cluster.client(user, group))
     }
 
     /// Returns a kubeconfig of a user at an address where the cluster's authority is to be believed.
@@ -348,6 +352,14 @@ where
     let mut params = PatchParams::apply("e2e").force();
     params.field_validation = Some(ValidationDirective::Strict);
     api.patch(name, &params, &Patch::Apply(object)).await
+}
+
+/// Returns how kubeconfigs hold a certificate and its key.
+pub fn credentials(pair: &Pair) -> Value {
+    json!({
+        "client-certificate-data": base64(&pair.certificate),
+        "client-key-data": base64(&pair.key),
+    })
 }
 
 /// Returns the client configuration that a kubeconfig describes.

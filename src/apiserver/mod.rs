@@ -36,7 +36,7 @@ pub use health::Health;
 pub use identity::{Authenticator, Identity, Token};
 pub use metrics::Metrics;
 pub use registry::Registry;
-pub use resource::{Column, Kind, Problem, Resource, Subresource};
+pub use resource::{Column, Kind, Problem, Refusal, Resource, Subresource};
 pub use schema::Schema;
 pub use serve::{Certificate, Unusable, serve};
 pub use server::{Server, Settings};

@@ -19,13 +19,13 @@ use super::{
 use crate::{
     api::{GitRepository, Repository, RepositorySpec},
     apiserver::{
-        self, Authenticator, Certificate, Health, Identity, Registry, Server, Token,
+        self, Authenticator, Certificate, Health, Identity, Metrics, Registry, Server, Token,
         resources::{PackageRevisionResources, PackageRevisions, Packages},
     },
     cache::Catalog,
     config::Standalone,
     controllers, crds,
-    sync::{Contents, Feed, Mirrors},
+    sync::{Contents, Feed, Mirrors, Tally},
 };
 
 /// Where the marker of the records is, as in a cluster.
@@ -45,6 +45,7 @@ struct Parts {
     plane: ControlPlane,
     feed: Feed,
     contents: Contents,
+    tally: Tally,
     reconciling: JoinHandle<()>,
     feeding: JoinHandle<()>,
 }
@@ -123,6 +124,7 @@ impl Parts {
         let mirrors = Mirrors::new(directory.join("mirrors"));
         let contents = Contents::new(client.clone(), mirrors.clone(), true);
         let settings = controllers::Settings::new(mirrors, true, flags.sync_interval);
+        let tally = settings.tally.clone();
         let shutdown = stop.clone().cancelled_owned();
         let feeding = tokio::spawn({
             let feed = feed.clone();
@@ -133,6 +135,7 @@ impl Parts {
             plane,
             feed,
             contents,
+            tally,
             reconciling,
             feeding,
         }
@@ -148,16 +151,19 @@ impl Parts {
                 feed.clone(),
                 contents.clone(),
             )))
-            .serve(Arc::new(Packages::new(feed.catalog().clone())));
+            .serve(Arc::new(Packages::new(feed.clone())));
         let source = feed.clone();
         let health = Health::new().ready("informer-sync", move || {
             source.problem().map_or(Ok(()), Err)
         });
         let authenticator =
             Authenticator::new().with_token(Token::new(&credentials.token), Identity::master(USER));
+        let metrics = Metrics::new();
+        metrics.register(|registry| self.tally.register(registry));
         let settings = apiserver::Settings {
             authenticator,
             health,
+            metrics,
             stop: stop.clone(),
             ..apiserver::Settings::default()
         };

@@ -5,6 +5,7 @@ mod cluster;
 #[path = "../support/copy.rs"]
 mod copy;
 mod feed;
+mod lease;
 #[path = "../support/record.rs"]
 mod record;
 mod replicas;

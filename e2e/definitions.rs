@@ -1,10 +1,11 @@
 //! The custom resource definitions, as kube-apiserver takes them, and the rules in them, as it judges them.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
-    core::Status,
 };
 use porch::{
     api::Repository,
@@ -18,8 +19,8 @@ use crate::plane::{self, eventually};
 /// Applies the files of `crds/`, and returns when the kinds are served.
 pub async fn apply(client: &Client) {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    for file in std::fs::read_dir(plane::root().join("crds")).unwrap() {
-        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+    for (file, _) in crds::files() {
+        let text = std::fs::read_to_string(plane::root().join("crds").join(file)).unwrap();
         let definition: Value = serde_saphyr::from_str(&text).unwrap();
         let name = definition["metadata"]["name"].as_str().unwrap();
         plane::apply(&api, name, &definition).await.unwrap();
@@ -263,19 +264,17 @@ fn told(answer: kube::Result<Value>) -> Value {
             sorted(object)
         }
         Err(kube::Error::Api(status)) => {
-            let Status {
-                code,
-                reason,
-                message,
-                details,
-                ..
-            } = *status;
-            let causes = details.map(|it| it.causes).unwrap_or_default();
-            let causes = causes
-                .iter()
-                .map(|it| json!([it.field, it.reason, it.message]));
-            let causes: Vec<_> = causes.collect();
-            json!({ "code": code, "reason": reason, "message": message, "causes": causes })
+            // The words of a release are not those of the next; what is wrong, and where, is.
+            let causes = status.details.map(|it| it.causes).unwrap_or_default();
+            let causes: BTreeSet<_> = causes
+                .into_iter()
+                .filter(|it| {
+                    !it.message
+                        .contains("some validation rules were not checked")
+                })
+                .map(|it| (it.field, it.reason))
+                .collect();
+            json!({ "code": status.code, "reason": status.reason, "causes": causes })
         }
         Err(error) => panic!("{error}"),
     }

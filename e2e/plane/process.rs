@@ -14,8 +14,9 @@ const KEEPER: &str = r#"trap '' INT HUP
 log=$1; shift
 "$@" >>"$log" 2>&1 </dev/null &
 echo $!
+exec 2>/dev/null
 signal=; read -r signal
-kill -s "${signal:-KILL}" $! 2>/dev/null
+kill -s "${signal:-KILL}" $!
 wait $!
 "#;
 

@@ -59,7 +59,7 @@ impl World {
         ];
         Self {
             namespace: plane.namespace(name).await,
-            git: GitServer::http(&roots),
+            git: tokio::task::block_in_place(|| GitServer::http(&roots)),
             client,
             catalog,
             contents,

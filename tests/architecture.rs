@@ -39,6 +39,7 @@ const CONFINED: &[(&str, &[&str])] = &[
             "main.rs",
             "serve",
             "standalone",
+            "wiring.rs",
         ],
     ),
     ("std::env::var", &["config"]),

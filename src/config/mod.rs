@@ -1,8 +1,10 @@
 //! Flags and environment, checked once. In come the words of the command line; out goes a [`Command`] that can be carried
 //! out. Nothing else in the program reads the environment.
 
+mod idle;
 mod serve;
 
+pub use idle::Idle;
 pub use serve::{Callers, Operation, Repositories, Serve, Serving};
 
 use std::{

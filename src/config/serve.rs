@@ -7,9 +7,9 @@ use std::{
     time::Duration,
 };
 
-use clap::{ArgAction, Args};
+use clap::Args;
 
-use super::duration;
+use super::{Idle, duration};
 
 /// Flags of `porch serve`.
 #[derive(Clone, Debug, Args)]
@@ -185,145 +185,6 @@ pub struct Operation {
     /// How long everything is still served after the signal to end, while `/readyz` already fails.
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = super::any_duration)]
     pub shutdown_delay_duration: Duration,
-}
-
-/// Flags of upstream's Porch, and of Kubernetes' API servers, that mean nothing here.
-#[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Accepted, and without effect")]
-pub struct Idle {
-    /// Records are kept in the cluster.
-    #[arg(long, hide = true, value_name = "TYPE")]
-    pub cache_type: Option<String>,
-    /// There is no database.
-    #[arg(long, hide = true, value_name = "NAME")]
-    pub db_cache_driver: Option<String>,
-    /// There is no database.
-    #[arg(long, hide = true, value_name = "SOURCE")]
-    pub db_cache_data_source: Option<String>,
-    /// There is no database.
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub db_push_drafts_to_git: Option<bool>,
-    /// Nothing is rendered yet.
-    #[arg(long, hide = true, value_name = "PREFIX")]
-    pub default_image_prefix: Option<String>,
-    /// Nothing is rendered yet.
-    #[arg(long, hide = true, value_name = "ADDRESS")]
-    pub function_runner: Option<String>,
-    /// Nothing is rendered yet.
-    #[arg(long, hide = true, value_name = "NAMESPACE")]
-    pub pod_namespace: Option<String>,
-    /// `ca.crt` in a Repository's Secret is trusted for that Repository.
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub use_user_cabundle: Option<bool>,
-    /// A failed sync is tried again by its kind of failure.
-    #[arg(long, hide = true, value_name = "N")]
-    pub repo_operation_retry_attempts: Option<u64>,
-    /// A failed sync is tried again by its kind of failure.
-    #[arg(long, hide = true, value_name = "TEXT", action = ArgAction::Append)]
-    pub retryable_git_errors: Vec<String>,
-    /// Lists never wait for a repository.
-    #[arg(long, hide = true, value_name = "DURATION")]
-    pub list_timeout_per_repo: Option<String>,
-    /// Lists never wait for a repository.
-    #[arg(long, hide = true, value_name = "N")]
-    pub max_parallel_repo_lists: Option<u64>,
-    /// There are no gates.
-    #[arg(long, hide = true, value_name = "GATES")]
-    pub feature_gates: Option<String>,
-    /// There is no such debugging here.
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub profiling: Option<bool>,
-    /// Requests in flight are bounded instead.
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub enable_priority_and_fairness: Option<bool>,
-    /// An unreadable `ConfigMap` never ends the server: `/readyz` tells it.
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub authentication_tolerate_lookup_failure: Option<bool>,
-}
-
-impl Idle {
-    /// Returns what was given though it does nothing, with the reason.
-    #[must_use]
-    pub fn given(&self) -> Vec<(&'static str, &'static str)> {
-        let database = "records are kept in the cluster's own storage";
-        let render = "nothing is rendered yet";
-        let retry = "a failed sync is tried again by its kind of failure";
-        let list = "lists are answered from memory";
-        [
-            (self.cache_type.is_some(), "--cache-type", database),
-            (
-                self.db_cache_driver.is_some(),
-                "--db-cache-driver",
-                database,
-            ),
-            (
-                self.db_cache_data_source.is_some(),
-                "--db-cache-data-source",
-                database,
-            ),
-            (
-                self.db_push_drafts_to_git.is_some(),
-                "--db-push-drafts-to-git",
-                database,
-            ),
-            (
-                self.default_image_prefix.is_some(),
-                "--default-image-prefix",
-                render,
-            ),
-            (self.function_runner.is_some(), "--function-runner", render),
-            (self.pod_namespace.is_some(), "--pod-namespace", render),
-            (
-                self.use_user_cabundle.is_some(),
-                "--use-user-cabundle",
-                "ca.crt in a Repository's Secret is trusted for that Repository",
-            ),
-            (
-                self.repo_operation_retry_attempts.is_some(),
-                "--repo-operation-retry-attempts",
-                retry,
-            ),
-            (
-                !self.retryable_git_errors.is_empty(),
-                "--retryable-git-errors",
-                retry,
-            ),
-            (
-                self.list_timeout_per_repo.is_some(),
-                "--list-timeout-per-repo",
-                list,
-            ),
-            (
-                self.max_parallel_repo_lists.is_some(),
-                "--max-parallel-repo-lists",
-                list,
-            ),
-            (
-                self.feature_gates.is_some(),
-                "--feature-gates",
-                "there are no gates",
-            ),
-            (
-                self.profiling.is_some(),
-                "--profiling",
-                "there is no profiling over HTTP",
-            ),
-            (
-                self.enable_priority_and_fairness.is_some(),
-                "--enable-priority-and-fairness",
-                "requests in flight are bounded instead",
-            ),
-            (
-                self.authentication_tolerate_lookup_failure.is_some(),
-                "--authentication-tolerate-lookup-failure",
-                "a lookup that fails is told by /readyz and tried again",
-            ),
-        ]
-        .into_iter()
-        .filter(|(given, ..)| *given)
-        .map(|(_, flag, why)| (flag, why))
-        .collect()
-    }
 }
 
 impl Repositories {

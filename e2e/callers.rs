@@ -177,7 +177,7 @@ async fn token_for(plane: &Plane, audience: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn users_may_do_what_their_role_says() {
     let rig = Rig::start("roles").await;
-    let (subject, _) = rig.aggregated().await;
+    let (subject, _wire) = rig.aggregated().await;
     let namespace = &subject.namespace;
     for role in ["view", "edit", "admin"] {
         bind(&rig.plane, role, &format!("{role}er")).await;

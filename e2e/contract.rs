@@ -35,7 +35,7 @@ async fn followers_end_up_exactly_where_the_server_is_direct() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kubectl_is_at_home() {
     let rig = Rig::start("kubectl").await;
-    let (subject, _) = rig.aggregated().await;
+    let (subject, _wire) = rig.aggregated().await;
     kubectl::check(&subject, &rig.open()).await;
     rig.end().await;
 }

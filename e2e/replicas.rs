@@ -270,7 +270,7 @@ async fn history(changes: usize, kills: usize) {
     let servers = replicas.map(|it| (it.address(), it.client(&rig.plane)));
     let balancer = Balancer::before(servers.into()).await;
     served::register(&rig.plane, balancer.address).await;
-    let (subject, _) = rig.aggregated().await;
+    let (subject, _wire) = rig.aggregated().await;
     let namespace = subject.namespace.clone();
     let (tell, told) = watch::channel(None);
     let direct = |address| {
@@ -334,7 +334,7 @@ async fn a_rolling_restart_fails_no_read() {
     let servers = replicas.map(|it| (it.address(), it.client(&rig.plane)));
     let balancer = Balancer::before(servers.into()).await;
     served::register(&rig.plane, balancer.address).await;
-    let (subject, _) = rig.aggregated().await;
+    let (subject, _wire) = rig.aggregated().await;
     subject.create("net.upf.v1", Lifecycle::Published).await;
     let (tell, told) = watch::channel(None);
     let uri = subject.path("packagerevisions");

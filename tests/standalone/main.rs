@@ -1,6 +1,7 @@
 //! `porch standalone` as a user meets it: the program, kubectl, git, and nothing else.
 
 mod process;
+mod serve;
 
 use std::{
     fs,

@@ -1,7 +1,7 @@
 //! What both commands that serve are made of: the runtime, the signals, and everything between the cluster's records and
 //! the registry. In come flags and a client; out go parts that fit together. Nothing is decided here.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use kube::Client;
 use tokio::task::JoinHandle;
@@ -13,12 +13,16 @@ use crate::{
         resources::{PackageRevisionResources, PackageRevisions, Packages},
     },
     cache::Catalog,
-    sync::{Contents, Feed, Mirrors},
+    sync::{Contents, Feed, Mirrors, Tally},
 };
 
 /// How many changes are kept for those who follow: a reader may fall behind by as many. An entry shares its objects with
 /// the cache, so this costs little while they are new.
 const HISTORY: usize = 16_384;
+
+/// How long threads may take to end after all else has: what they do to a mirror then, the next process finds as after a
+/// kill.
+const LAST_GRACE: Duration = Duration::from_secs(2);
 
 /// What is read: the records of a cluster, and the files behind them.
 pub struct Reading {
@@ -26,6 +30,8 @@ pub struct Reading {
     pub feed: Feed,
     /// The mirrors on this machine's disk.
     pub mirrors: Mirrors,
+    /// What became of the looks at repositories, for `/metrics`.
+    pub tally: Tally,
     contents: Contents,
     /// The task that feeds; ended when this is dropped.
     feeding: JoinHandle<()>,
@@ -45,6 +51,7 @@ impl Reading {
         Self {
             feed,
             mirrors,
+            tally: Tally::default(),
             contents,
             feeding,
         }
@@ -57,7 +64,7 @@ impl Reading {
         registry
             .serve(Arc::new(PackageRevisions::new(feed.clone())))
             .serve(Arc::new(PackageRevisionResources::new(feed, contents)))
-            .serve(Arc::new(Packages::new(self.feed.catalog().clone())))
+            .serve(Arc::new(Packages::new(self.feed.clone())))
     }
 
     /// Returns health that fails while the records can't be followed.
@@ -65,7 +72,10 @@ impl Reading {
     pub fn health(&self) -> Health {
         let (feed, catalog) = (self.feed.clone(), self.feed.catalog().clone());
         Health::new().ready("informer-sync", move || match feed.problem() {
-            Some(problem) => Err(problem),
+            Some(problem) => Err(match catalog.silence() {
+                Some(age) => format!("{problem}; what is served is {}s old", age.as_secs()),
+                None => problem,
+            }),
             None if catalog.ready() => Ok(()),
             None => Err("the records were not read yet".into()),
         })
@@ -89,7 +99,10 @@ pub fn run(main: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()>
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(main)
+    let ended = runtime.block_on(main);
+    // A thread that waits for a Git server that hangs can't be stopped, and nothing is lost with it.
+    runtime.shutdown_timeout(LAST_GRACE);
+    ended
 }
 
 /// Cancels `stop` on SIGTERM and Ctrl-C; the second of them ends the process at once.

@@ -44,7 +44,7 @@ pub use identity::{
 pub use limits::Limits;
 pub use metrics::Metrics;
 pub use registry::Registry;
-pub use resource::{Column, Kind, Problem, Resource, Subresource};
+pub use resource::{Column, Kind, Problem, Refusal, Resource, Subresource};
 pub use schema::Schema;
 pub use serve::{Certificate, Unusable, serve};
 pub use server::{Server, Settings};

@@ -32,6 +32,8 @@ pub struct Kind {
     pub namespaced: bool,
     /// What may be done, sorted.
     pub verbs: Vec<String>,
+    /// What can't be done to these objects as such, and how it is done instead.
+    pub refusals: Vec<Refusal>,
     /// What may be done below an object.
     pub subresources: Vec<Subresource>,
     /// Fields that a field selector may name, `metadata.name` and `metadata.namespace` among them.
@@ -51,6 +53,15 @@ impl Kind {
         }
         format!("{}/{}", self.group, self.version)
     }
+}
+
+/// What a caller is told who asks for a verb that the kind never has.
+#[derive(Clone, Debug, Default)]
+pub struct Refusal {
+    /// The verb, such as `create`.
+    pub verb: String,
+    /// What to do instead and what it is that can't be done; `is not supported on resources of kind …` follows.
+    pub action: String,
 }
 
 /// What may be done below an object, such as `status`.

@@ -29,28 +29,43 @@ pub(super) fn route<'a>(
         return Err(Failure::NoRoute);
     }
     let verbs = verbs(kind, place)?;
+    let fits = |action: Action| match action {
+        Action::List | Action::Watch => !named,
+        Action::DeleteCollection => !named && here == kind.namespaced,
+        Action::Create => here == kind.namespaced && named != place.subresource.is_empty(),
+        _ => named,
+    };
     let possible = |action: Action| {
-        let fits = match action {
-            Action::List | Action::Watch => !named,
-            Action::DeleteCollection => !named && here == kind.namespaced,
-            Action::Create => here == kind.namespaced && named != place.subresource.is_empty(),
-            _ => named,
-        };
         let writes = !matches!(action, Action::Get | Action::List | Action::Watch);
         let can = !writes || endpoint.writer.is_some();
-        fits && can && verbs.iter().any(|verb| verb == action.verb())
+        fits(action) && can && verbs.iter().any(|verb| verb == action.verb())
     };
     let action = Action::of(method, named, query.flag("watch"));
     match action {
         Some(action) if possible(action) => Ok((endpoint, action)),
-        Some(Action::Watch) => Err(Failure::NotSupported {
-            action: "watch".into(),
+        other => Err(refuse(
+            kind,
+            other.filter(|action| fits(*action)),
+            allow(possible),
+        )),
+    }
+}
+
+/// Returns what a caller is told who asks a kind for what it has not.
+fn refuse(kind: &Kind, action: Option<Action>, allow: Vec<&'static str>) -> Failure {
+    let refusal = action.and_then(|action| {
+        let mut all = kind.refusals.iter();
+        let found = all.find(|refusal| refusal.verb == action.verb());
+        let watch = (action == Action::Watch).then(|| "watch".to_owned());
+        found.map(|refusal| refusal.action.clone()).or(watch)
+    });
+    match refusal {
+        None => Failure::MethodNotAllowed { allow },
+        Some(action) => Failure::NotSupported {
+            action,
             subject: Subject::new(&*kind.group, &*kind.plural, ""),
-            allow: allow(possible),
-        }),
-        _ => Err(Failure::MethodNotAllowed {
-            allow: allow(possible),
-        }),
+            allow,
+        },
     }
 }
 

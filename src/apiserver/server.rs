@@ -15,6 +15,8 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header, request::Parts};
+use http_body::Body as _;
+use http_body_util::{BodyExt, Limited};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -34,6 +36,11 @@ use super::{
     trace::Trace,
     verbs::{self, Ask, Watching},
 };
+
+/// How many bytes of a body that nobody wants are read.
+const UNWANTED: usize = 256 * 1024;
+/// How long they are waited for.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// How the server behaves.
 pub struct Settings {
@@ -134,13 +141,19 @@ impl Server {
         let begun = Instant::now();
         let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
         let mut record = Record::new(&parts.method);
-        let answering = self.0.answer(parts, Body::new(body), &mut record);
+        let mut body = Some(Body::new(body));
+        let answering = self.0.answer(parts, &mut body, &mut record);
         let answered = AssertUnwindSafe(answering).catch_unwind();
         let answered = answered.instrument(span.clone()).await;
+        discard(body).await;
         let outcome = answered
             .unwrap_or_else(|_| Err(Failure::Internal("a request made the server panic".into())));
         let mut response =
             outcome.unwrap_or_else(|failure| span.in_scope(|| answer::refuse(&failure)));
+        if method == Method::HEAD {
+            // Whoever asks for the head alone must not be sent more (RFC 9110 §9.3.2); HTTP/2 makes an error of it.
+            *response.body_mut() = Body::empty();
+        }
         let headers = response.headers_mut();
         headers.insert("audit-id", audit);
         headers
@@ -236,12 +249,13 @@ impl Shared {
     async fn answer(
         &self,
         parts: Parts,
-        body: Body,
+        body: &mut Option<Body>,
         record: &mut Record,
     ) -> Result<Response<Body>, Failure> {
         let target = Target::parse(parts.uri.path())?;
         let query = Query::parse(parts.uri.query().unwrap_or_default());
-        let user = self.identify(&parts, &target).await?;
+        let known = Instant::now() + self.settings.deadline;
+        let user = within(known, self.identify(&parts, &target)).await?;
         record.user.clone_from(&user.user);
         let deadline = Instant::now() + query.deadline(self.settings.deadline)?;
         let place = match target {
@@ -282,7 +296,7 @@ impl Shared {
         let _counted = self.settings.metrics.inflight(mutating);
         let body = verbs::Body {
             headers: parts.headers,
-            stream: body,
+            stream: body.take().unwrap_or_default(),
             limit: self.settings.body_limit,
             user,
         };
@@ -349,6 +363,16 @@ async fn change(
         return Err(Failure::MethodNotAllowed { allow: Vec::new() });
     };
     verbs::write(endpoint.resource.kind(), writer, action, ask, body).await
+}
+
+/// Reads what is left of a body that nobody wanted: a caller may be writing still, and many take an answer that comes
+/// before they are done for a broken connection. Neither long bodies nor slow ones are waited for.
+async fn discard(body: Option<Body>) {
+    if let Some(body) = body.filter(|body| !body.is_end_stream()) {
+        let all = Limited::new(body, UNWANTED).collect();
+        // Whatever comes of it, the answer is the same.
+        let _ = tokio::time::timeout(PATIENCE, all).await;
+    }
 }
 
 /// Returns the value of a `Warning` header that says `text`.

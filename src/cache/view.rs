@@ -8,12 +8,15 @@ use serde::Serialize;
 
 use crate::{
     api::{
-        self, GitLock, LATEST_LABEL, Locator, Observed, PackageMetadata, PackageRev,
-        PackageRevision, PackageRevisionSpec, PackageRevisionStatus, PorchPackage,
-        PorchPackageSpec, PorchPackageStatus,
+        self, Condition, GitLock, KptfileObserved, LATEST_LABEL, Locator, Observed,
+        PackageMetadata, PackageRev, PackageRevision, PackageRevisionSpec, PackageRevisionStatus,
+        PorchPackage, PorchPackageSpec, PorchPackageStatus,
     },
     package::{PackageKey, package_uid, revision_uid},
 };
+
+/// The condition that tells of a Kptfile that can't be understood; it is in no Kptfile.
+const KPTFILE_READABLE: &str = "porch.kpt.dev/KptfileReadable";
 
 /// Returns what Git says of a record; nothing while Git was not read for it, or if that can't be understood.
 #[must_use]
@@ -192,8 +195,24 @@ fn status(observed: &Observed) -> PackageRevisionStatus {
         published_by: by.into(),
         publish_timestamp: at,
         deployment: observed.deployment,
-        conditions: observed.kptfile.conditions.clone(),
+        conditions: conditions(&observed.kptfile),
     }
+}
+
+/// Returns the conditions of a Kptfile; of one that can't be read, why.
+fn conditions(kptfile: &KptfileObserved) -> Vec<Condition> {
+    let unreadable = (!kptfile.problem.is_empty()).then(|| Condition {
+        type_: KPTFILE_READABLE.into(),
+        status: "False".into(),
+        reason: "Unreadable".into(),
+        message: kptfile.problem.clone(),
+    });
+    kptfile
+        .conditions
+        .iter()
+        .cloned()
+        .chain(unreadable)
+        .collect()
 }
 
 fn self_lock(observed: &Observed) -> Locator {

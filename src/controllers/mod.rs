@@ -25,7 +25,7 @@ use kube_runtime::{
 use crate::{
     api::Repository,
     cache::Catalog,
-    sync::{self, Clock, Means, Mirrors},
+    sync::{self, Clock, Means, Mirrors, Tally},
 };
 
 /// How many Repositories are reconciled at once. A reconciliation never waits for Git, only for the cluster.
@@ -52,6 +52,8 @@ pub enum Error {
 pub struct Settings {
     /// The mirrors; share them with [`sync::Contents`].
     pub mirrors: Mirrors,
+    /// Where looks are counted.
+    pub tally: Tally,
     /// Whether `file://` addresses are allowed.
     pub allow_file: bool,
     /// How often to look at a Repository that has no schedule.
@@ -70,6 +72,7 @@ impl Settings {
     pub fn new(mirrors: Mirrors, allow_file: bool, interval: Duration) -> Self {
         Self {
             mirrors,
+            tally: Tally::default(),
             allow_file,
             interval,
             zone: TimeZone::system(),
@@ -91,6 +94,7 @@ pub async fn run(
         client,
         catalog,
         mirrors: settings.mirrors.clone(),
+        tally: settings.tally.clone(),
         clock: settings.clock.clone(),
     };
     let (context, moved) = repository::Context::new(means, settings);

@@ -108,6 +108,7 @@ impl Context {
         if let Some(manager) = known.and_then(|entry| entry.manager) {
             manager.stop().await;
         }
+        self.means.tally.forget(&name.0, &name.1);
         sync::delete_all(&self.means.client, &name.0, &name.1).await?;
         if let Some(uid) = uid {
             self.means.mirrors.remove(&uid).await?;

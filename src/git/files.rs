@@ -41,7 +41,7 @@ impl Default for Limits {
 /// Returns the files of a package, in Git's order; submodules are left out.
 ///
 /// # Errors
-/// [`Error::Refused`] for a name that leads out of the package or into Git's own directory; [`Error::TooLarge`];
+/// [`Error::Refused`] for a name that leads out of the package or into Git's own directory, or is not UTF-8; [`Error::TooLarge`];
 /// [`Error::Corrupt`].
 pub fn files(mirror: &Mirror, tree: &str, limits: Limits) -> Result<Vec<File>, Error> {
     let odb = mirror.odb()?;
@@ -112,7 +112,14 @@ fn enter(
                 "the package holds a file with the forbidden name {name:?}"
             )));
         }
-        let path = format!("{prefix}{}", String::from_utf8_lossy(entry.name));
+        let name = std::str::from_utf8(entry.name).map_err(|_| {
+            // Shown in another way, two names could become one.
+            let name = String::from_utf8_lossy(entry.name);
+            Error::Refused(format!(
+                "the package holds a file whose name is not UTF-8: {name:?}"
+            ))
+        })?;
+        let path = format!("{prefix}{name}");
         match entry.mode {
             Mode::Directory => enter(odb, (entry.id, &format!("{path}/")), most, all)?,
             Mode::Submodule => {}

@@ -29,7 +29,7 @@ pub use layout::{RefKind, Scope, classify, lifecycle};
 pub use list::list_refs;
 pub use mirror::Mirror;
 pub use refs::{RefTarget, Refs};
-pub use scan::{Found, Reading, Scan, Scanner, Skipped};
+pub use scan::{Found, Reading, Scan, Scanner, Skipped, Unread};
 pub use seed::{Step, seed};
 
 /// What goes wrong with a repository, by what can be done next. No message holds a credential.

@@ -59,6 +59,19 @@ pub struct Skipped {
     pub why: String,
 }
 
+/// A ref that could not be read: nothing is known of what it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// Full name of the ref.
+    pub reference: String,
+    /// Id of what it points at.
+    pub id: String,
+    /// Why, as a sentence.
+    pub why: String,
+    /// Whether the mirror may be to blame, so that a new one may help.
+    pub damaged: bool,
+}
+
 /// What one ref holds.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reading {
@@ -77,6 +90,8 @@ pub struct Scan {
     pub found: Vec<Found>,
     /// What was passed over.
     pub skipped: Vec<Skipped>,
+    /// What could not be read.
+    pub unread: Vec<Unread>,
     /// Head of the registered branch; nothing if it is missing.
     pub head: Option<String>,
 }
@@ -120,36 +135,56 @@ impl Scanner {
     }
 
     /// Returns everything that the wanted refs hold. The mirror has their objects. What `wanted` is asked are full names
-    /// of refs, the registered branch among them.
+    /// of refs, the registered branch among them. A ref that can't be read is told as such and hides no other.
     ///
     /// # Errors
-    /// [`Error::Corrupt`]; [`Error::TooLarge`]. Nothing was found then, and nothing was absent.
+    /// [`Error::Corrupt`] if the mirror can't be read at all. Nothing was found then, and nothing was absent.
     pub fn scan(
         &mut self,
         mirror: &Mirror,
         refs: &Refs,
         wanted: &dyn Fn(&str) -> bool,
     ) -> Result<Scan, Error> {
+        mirror.odb()?;
         let branch = self.scope.branch_ref();
         let mut scan = Scan {
             head: refs.get(&branch).map(|target| target.commit.clone()),
             ..Scan::default()
         };
-        if wanted(&branch) {
-            (scan.found, scan.skipped) = self.read_branch(mirror, refs)?;
-        }
-        for (name, _) in refs
-            .iter()
-            .filter(|(name, _)| *name != branch && wanted(name))
-        {
-            match self.read_ref(mirror, refs, name)? {
-                Reading::Found(found) => scan.found.push(*found),
-                Reading::Skipped(skipped) => scan.skipped.push(skipped),
-                Reading::Nothing => {}
+        for (name, target) in refs.iter().filter(|(name, _)| wanted(name)) {
+            let read = if *name == branch {
+                self.scan_branch(mirror, refs, &mut scan)
+            } else {
+                self.scan_ref(mirror, refs, name, &mut scan)
+            };
+            if let Err(error) = read {
+                scan.unread.push(unread(name, target, &error));
             }
         }
         self.barren.retain(|name, _| refs.contains(name));
         Ok(scan)
+    }
+
+    fn scan_branch(&mut self, mirror: &Mirror, refs: &Refs, scan: &mut Scan) -> Result<(), Error> {
+        let (found, skipped) = self.read_branch(mirror, refs)?;
+        scan.found.extend(found);
+        scan.skipped.extend(skipped);
+        Ok(())
+    }
+
+    fn scan_ref(
+        &mut self,
+        mirror: &Mirror,
+        refs: &Refs,
+        name: &str,
+        scan: &mut Scan,
+    ) -> Result<(), Error> {
+        match self.read_ref(mirror, refs, name)? {
+            Reading::Found(found) => scan.found.push(*found),
+            Reading::Skipped(skipped) => scan.skipped.push(skipped),
+            Reading::Nothing => {}
+        }
+        Ok(())
     }
 
     /// Returns what one tag, draft or proposal holds; of every other ref: nothing.
@@ -347,6 +382,18 @@ impl Scanner {
             .read(blob)
             .map_err(|error| Error::object(blob, &error))?;
         Ok(Arc::new(kptfile::observe(&id, object.data())))
+    }
+}
+
+fn unread(reference: &str, target: &RefTarget, error: &Error) -> Unread {
+    Unread {
+        reference: reference.into(),
+        id: target.id.clone(),
+        why: match error {
+            Error::Corrupt(why) => why.clone(),
+            other => other.to_string(),
+        },
+        damaged: matches!(error, Error::Corrupt(_) | Error::Local(_)),
     }
 }
 

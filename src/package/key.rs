@@ -78,6 +78,12 @@ impl fmt::Display for Unnameable {
     }
 }
 
+/// Returns whether an object can have this name: what can't have been named need not be looked for.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    text.len() <= NAME && text.split('.').all(is_label)
+}
+
 fn is_label(text: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     !text.is_empty()

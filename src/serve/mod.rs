@@ -63,6 +63,7 @@ async fn serve(flags: &Serve) -> anyhow::Result<()> {
         directory.join("mirrors"),
         flags.repositories.allow_file_repositories,
     );
+    metrics.register(|registry| reading.tally.register(registry));
     let settling = settle(flags, &client, &reading, &stop);
 
     let health = callers.health(certificate.health(reading.health()));
@@ -176,6 +177,7 @@ fn work(
         flags.repositories.allow_file_repositories,
         flags.repositories.sync_interval,
     );
+    settings.tally = reading.tally.clone();
     settings.shard = shard;
     let (client, catalog) = (client.clone(), reading.feed.catalog().clone());
     move |lost: CancellationToken| {

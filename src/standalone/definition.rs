@@ -112,6 +112,7 @@ impl Definition {
                 .clone()
                 .unwrap_or_else(|| names.kind.to_lowercase()),
             short_names,
+            refusals: Vec::new(),
             categories: names.categories.clone().unwrap_or_default(),
             namespaced: spec.scope == "Namespaced",
             verbs: verbs(),

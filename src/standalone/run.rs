@@ -18,7 +18,9 @@ use super::{
 };
 use crate::{
     api::{GitRepository, Repository, RepositorySpec},
-    apiserver::{self, Authenticator, Authorizer, Certificate, Identity, Registry, Server, Token},
+    apiserver::{
+        self, Authenticator, Authorizer, Certificate, Identity, Metrics, Registry, Server, Token,
+    },
     config::Standalone,
     controllers, crds,
     wiring::{self, Reading, end_on_signal},
@@ -105,8 +107,9 @@ impl Parts {
         let client = plane.client();
         let reading = Reading::start(&client, NAMESPACE, directory.join("mirrors"), true);
         let catalog = reading.feed.catalog().clone();
-        let settings =
+        let mut settings =
             controllers::Settings::new(reading.mirrors.clone(), true, flags.sync_interval);
+        settings.tally = reading.tally.clone();
         let shutdown = stop.clone().cancelled_owned();
         let reconciling = tokio::spawn(controllers::run(client, catalog, settings, shutdown));
         Self {
@@ -121,11 +124,14 @@ impl Parts {
         let registry = self.reading.register(self.plane.register(Registry::new()));
         let authenticator =
             Authenticator::new().with_token(Token::new(&credentials.token), Identity::master(USER));
+        let metrics = Metrics::new();
+        metrics.register(|registry| self.reading.tally.register(registry));
         let settings = apiserver::Settings {
             authenticator,
             // Its one user owns it, and nobody else is known.
             authorizer: Authorizer::Masters,
             health: self.reading.health(),
+            metrics,
             stop: stop.clone(),
             ..apiserver::Settings::default()
         };

@@ -47,12 +47,14 @@ impl Contents {
             .collect())
     }
 
-    /// Returns how many files a revision has.
+    /// Returns how many files a revision has, as far as that is known here: no server is waited for.
     ///
     /// # Errors
     /// As [`Contents::files`].
     pub async fn file_count(&self, record: &PackageRev) -> Result<usize, Error> {
-        self.read(record, git::file_count).await
+        let place = self.mirrors.place(&record.spec.repository.uid);
+        let count = self.try_read(&place, observed(record)?, git::file_count);
+        count.await.map_err(told)
     }
 
     async fn read<T: Send + 'static>(
@@ -60,9 +62,7 @@ impl Contents {
         record: &PackageRev,
         deed: fn(&Mirror, &str) -> Result<T, git::Error>,
     ) -> Result<T, Error> {
-        let observed = record.spec.observed.as_ref();
-        let observed = observed
-            .ok_or_else(|| Error::Unavailable("Git was not read for this revision yet".into()))?;
+        let observed = observed(record)?;
         let place = self.mirrors.place(&record.spec.repository.uid);
         match self.try_read(&place, observed, deed).await {
             Err(Error::Git(git::Error::Corrupt(_))) => {}
@@ -109,6 +109,11 @@ impl Contents {
             .relevant(&target.subject.scope);
         self.mirrors.fetch(place, access, refs).await.map(|_| ())
     }
+}
+
+fn observed(record: &PackageRev) -> Result<&Observed, Error> {
+    let observed = record.spec.observed.as_ref();
+    observed.ok_or_else(|| Error::Unavailable("Git was not read for this revision yet".into()))
 }
 
 /// Returns an error as one who asks for files is told.

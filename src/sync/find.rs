@@ -5,10 +5,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use kube::api::ListParams;
+
 use super::{Error, Feed};
 use crate::{
     api::PackageRev,
-    cache::{Name, Revision, is_marker, version_of, view},
+    cache::{Name, Package, Revision, Version, is_marker, version_of, view},
+    package::is_name,
 };
 
 /// How long the cache may take to hear of a record that the cluster has.
@@ -24,15 +27,14 @@ impl Feed {
         if let Some(revision) = catalog.revisions().get(name) {
             return Ok(Some(revision));
         }
+        if !is_possible(name) {
+            return Ok(None);
+        }
         let asked = self.records(&name.namespace).get_opt(&name.name).await;
         let record = match asked {
             Ok(Some(object)) => super::feed::record(object),
             Ok(None) => return Ok(None),
-            Err(error) => {
-                return Err(Error::Unavailable(format!(
-                    "cannot ask for packagerevs: {error}"
-                )));
-            }
+            Err(error) => return Err(unasked(&error)),
         };
         let Some(version) = version_of(&record) else {
             return Err(Error::Unavailable("a packagerev has no version".into()));
@@ -46,6 +48,45 @@ impl Feed {
             found => Ok(found),
         }
     }
+
+    /// Returns the package of this name; nothing only if it is known that there is none. A package is what its records
+    /// make it, so what proves that there is none is a cache that has seen what the cluster has now.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if it is not known: the cluster can't be asked, or the cache is behind.
+    pub async fn find_package(&self, name: &Name) -> Result<Option<Arc<Package>>, Error> {
+        let catalog = self.catalog();
+        if let Some(package) = catalog.packages().get(name) {
+            return Ok(Some(package));
+        }
+        if !is_possible(name) {
+            return Ok(None);
+        }
+        let newest = self.newest(&name.namespace).await?;
+        let seen = catalog.wait_for(newest, PATIENCE).await;
+        seen.map_err(|error| Error::Unavailable(error.to_string()))?;
+        Ok(catalog.packages().get(name))
+    }
+
+    /// Returns the version that the records of a namespace have come to.
+    async fn newest(&self, namespace: &str) -> Result<Version, Error> {
+        let one = ListParams::default().limit(1);
+        let asked = self.records(namespace).list_metadata(&one).await;
+        let listed = asked.map_err(|error| unasked(&error))?;
+        let version = listed.metadata.resource_version.unwrap_or_default();
+        version
+            .parse()
+            .map_err(|_| Error::Unavailable("a list of packagerevs has no version".into()))
+    }
+}
+
+/// Returns whether there can be anything of this name at all.
+fn is_possible(name: &Name) -> bool {
+    is_name(&name.name) && is_name(&name.namespace)
+}
+
+fn unasked(error: &kube::Error) -> Error {
+    Error::Unavailable(format!("cannot ask for packagerevs: {error}"))
 }
 
 /// Returns whether a record stands for a revision that may exist though nothing can be shown of it: one that Git was not

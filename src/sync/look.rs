@@ -50,6 +50,9 @@ pub struct Looker {
     scanner: Option<Scanner>,
     /// Open connections, for as long as the credentials are the same.
     access: Option<(Target, Keys, Access)>,
+    /// Refs that could not be read at the last look, with what they point at: a new mirror was tried for them, so their
+    /// repository holds them so.
+    hopeless: HashSet<(String, String)>,
     /// The last look after which nothing was left to do.
     settled: Option<Settled>,
 }
@@ -99,6 +102,7 @@ impl Looker {
             place: means.mirrors.place(uid),
             scanner: None,
             access: None,
+            hopeless: HashSet::new(),
             settled: None,
         }
     }
@@ -181,6 +185,10 @@ impl Looker {
             .await?;
         let wanted = due(subject, &records, &refs);
         let (refs, scan) = self.scan(target, refs, wanted).await?;
+        if let Some(why) = self.blame(&scan) {
+            self.heal(&why)?;
+            return Ok(Next::Look);
+        }
         let (settlement, seen) = weigh(target, &records, &refs, scan);
         if settlement.packages.is_empty() && !settlement.again {
             self.settled = Some(Settled {
@@ -238,6 +246,19 @@ impl Looker {
         seen.map_err(|late| Error::Cluster(format!("what was written does not come back: {late}")))
     }
 
+    /// Returns why the mirror should be made anew: it may be to blame for refs that can't be read now, and could be before.
+    fn blame(&mut self, scan: &Scan) -> Option<String> {
+        let damaged = scan.unread.iter().filter(|unread| unread.damaged);
+        let now = damaged.clone();
+        let now = now.map(|unread| (unread.reference.clone(), unread.id.clone()));
+        let before = std::mem::replace(&mut self.hopeless, now.collect());
+        let new = damaged.clone().find(|unread| {
+            let ref_ = (unread.reference.clone(), unread.id.clone());
+            !before.contains(&ref_)
+        })?;
+        Some(format!("{}: {}", new.reference, new.why))
+    }
+
     /// Forgets everything about a mirror that is damaged, so that it is made anew.
     fn heal(&mut self, why: &str) -> Result<(), Error> {
         tracing::warn!(why, "a mirror is damaged and is made anew");
@@ -254,10 +275,10 @@ fn weigh(
     refs: &Refs,
     scan: Scan,
 ) -> (Settlement, Seen) {
-    // A scan that cannot read everything gives nothing.
+    let unread = scan.unread.iter().map(|unread| unread.reference.clone());
     let look = Look {
         found: scan.found,
-        unread: HashSet::new(),
+        unread: unread.collect(),
     };
     let mut settlement = settle(&target.subject, records, refs, look);
     let skipped = scan.skipped.into_iter().map(|skipped| Note {
@@ -267,7 +288,15 @@ fn weigh(
         },
         why: skipped.why,
     });
+    let unread = scan.unread.into_iter().map(|unread| Note {
+        what: unread.reference,
+        why: format!(
+            "it cannot be read, so what is known of it stays: {}",
+            unread.why
+        ),
+    });
     let mut notes: Vec<Note> = skipped
+        .chain(unread)
         .chain(std::mem::take(&mut settlement.notes))
         .collect();
     notes.sort();
@@ -286,5 +315,8 @@ fn missing(target: &Target, seen: Seen) -> Result<Seen, Error> {
         return Ok(seen);
     }
     let branch = target.subject.scope.branch.clone();
+    if target.create_branch {
+        return Err(Error::BranchNotMade { branch });
+    }
     Err(git::Error::BranchMissing { branch }.into())
 }

@@ -9,11 +9,11 @@ use kube::Client;
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
-    time::sleep,
+    time::{Instant, sleep},
 };
 use tracing::Instrument;
 
-use super::{Error, Mirrors, Seen, Target, look::Looker, schedule::Schedule};
+use super::{Error, Mirrors, Seen, Tally, Target, look::Looker, schedule::Schedule};
 use crate::cache::Catalog;
 
 /// The longest sleep: clocks are set, and machines are put to sleep.
@@ -31,6 +31,8 @@ pub struct Means {
     pub catalog: Catalog,
     /// The mirrors.
     pub mirrors: Mirrors,
+    /// Where looks are counted.
+    pub tally: Tally,
     /// The time.
     pub clock: Clock,
 }
@@ -113,6 +115,7 @@ impl Manager {
             poke: poke.clone(),
             looker,
             catalog: means.catalog.clone(),
+            tally: means.tally.clone(),
             clock: means.clock.clone(),
             tell: Box::new(tell),
             last: None,
@@ -163,6 +166,7 @@ struct Task {
     poke: Arc<Notify>,
     looker: Looker,
     catalog: Catalog,
+    tally: Tally,
     clock: Clock,
     tell: Box<dyn Fn() + Send + Sync>,
     last: Option<Last>,
@@ -232,14 +236,18 @@ impl Task {
             .last
             .take()
             .map_or(orders.acted_on, |last| last.acted_on);
+        let since = Instant::now();
         let result = self.looker.look(&orders.target).await;
+        let at = (self.clock)();
+        let subject = &orders.target.subject;
+        self.tally.looked(subject, &result, (at, since.elapsed()));
         let result = result.map_err(|error| {
             tracing::warn!(%error, "the repository could not be synchronised");
             self.trouble(&error)
         });
         self.last = Some(Last {
             target: orders.target.clone(),
-            at: (self.clock)(),
+            at,
             acted_on: orders.run_once_at.filter(|at| *at <= began).or(known),
             result,
         });

@@ -20,6 +20,7 @@ pub mod schedule;
 mod secrets;
 mod settle;
 mod subject;
+mod tally;
 mod target;
 mod touches;
 
@@ -33,6 +34,7 @@ pub use mirrors::Mirrors;
 pub use records::delete_all;
 pub use settle::Note;
 pub use subject::Subject;
+pub use tally::Tally;
 pub use target::Target;
 
 use crate::git;
@@ -54,6 +56,14 @@ pub enum Error {
     /// The Git repository, or the way to it.
     #[error(transparent)]
     Git(#[from] git::Error),
+    /// The repository lacks the registered branch, which only its owner can make so far.
+    #[error(
+        "branch {branch:?} not found in repository; spec.git.createBranch is not carried out yet: make the branch in Git"
+    )]
+    BranchNotMade {
+        /// The registered branch.
+        branch: String,
+    },
     /// The cluster did not take or give what was asked: try again.
     #[error("{0}")]
     Cluster(String),
@@ -72,6 +82,7 @@ impl Error {
     pub fn retry_after(&self) -> Option<Duration> {
         let seconds = match self {
             Self::Invalid { .. } => return None,
+            Self::BranchNotMade { .. } => 120,
             Self::Git(error) => match error {
                 git::Error::Unauthorized(_) | git::Error::Forbidden(_) => 600,
                 git::Error::Certificate(_) | git::Error::Throttled(_) => 300,

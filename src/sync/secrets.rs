@@ -3,6 +3,7 @@
 
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::{Api, Client};
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 use super::Error;
 use crate::git::{self, Credentials};
@@ -61,11 +62,20 @@ fn read(secret: &Secret) -> Result<Keys, String> {
             ));
         }
     };
+    let ca = value(secret, CA).map(|ca| ca.0.clone());
+    if ca.as_deref().is_some_and(|ca| !is_certificate(ca)) {
+        return Err(format!("the key {CA} holds no certificate (PEM)"));
+    }
     Ok(Keys {
         credentials,
-        ca: value(secret, CA).map(|ca| ca.0.clone()),
+        ca,
         version: secret.metadata.resource_version.clone().unwrap_or_default(),
     })
+}
+
+fn is_certificate(pem: &[u8]) -> bool {
+    let first = CertificateDer::pem_slice_iter(pem).next();
+    first.is_some_and(|certificate| certificate.is_ok())
 }
 
 fn value<'a>(secret: &'a Secret, key: &str) -> Option<&'a ByteString> {
@@ -91,6 +101,8 @@ fn required(secret: &Secret, key: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
 
     fn secret(type_: &str, data: &[(&str, &[u8])]) -> Secret {
         let data = data
@@ -126,15 +138,15 @@ mod tests {
             ("Opaque", &[("bearerToken", b"t\n")], token(), None),
             (
                 "Opaque",
-                &[("bearerToken", b"t"), ("ca.crt", b"pem")],
+                &[("bearerToken", b"t"), ("ca.crt", PEM)],
                 token(),
-                Some(b"pem".to_vec()),
+                Some(PEM.to_vec()),
             ),
             (
                 "Opaque",
-                &[("ca.crt", b"pem")],
+                &[("ca.crt", PEM)],
                 Credentials::Anonymous,
-                Some(b"pem".to_vec()),
+                Some(PEM.to_vec()),
             ),
         ] {
             let keys = read(&secret(type_, data)).unwrap();

@@ -13,7 +13,7 @@ use super::{adopt, due::is_current, observe, subject::Subject};
 use crate::{
     api::{FORMAT, Observed, PackageRev},
     cache::view,
-    git::{Found, Refs},
+    git::{Found, RefKind, Refs, classify},
     package::{Lifecycle, PackageKey, RevisionKey},
 };
 
@@ -107,6 +107,8 @@ struct Settling<'a> {
     records: BTreeMap<&'a str, (&'a Arc<PackageRev>, Stand)>,
     /// Whether everything was read that had to be.
     complete: bool,
+    /// Packages of which something could not be read: a revision of theirs may be there, though its old ref is not.
+    unsure: HashSet<String>,
     out: Settlement,
 }
 
@@ -126,6 +128,10 @@ impl<'a> Settling<'a> {
             refs,
             records: stands.collect(),
             complete: unread.is_empty(),
+            unsure: unread
+                .iter()
+                .filter_map(|name| directory(&classify(name, &subject.scope)))
+                .collect(),
             out: Settlement::default(),
         }
     }
@@ -276,9 +282,18 @@ impl<'a> Settling<'a> {
             (Stand::Free, None) if record.spec.observed.is_none() && !self.complete => {
                 Verdict::Keep
             }
+            (Stand::Free, None) if self.is_unsure(record) => Verdict::Keep,
             (Stand::Foreign, _) | (Stand::Free, None) => Verdict::Delete,
             (Stand::Free, Some(candidate)) => self.renew(record, candidate),
         }
+    }
+
+    /// Returns whether a revision may have gone on to a ref that could not be read, as a draft does when it is published.
+    fn is_unsure(&self, record: &PackageRev) -> bool {
+        let observed = record.spec.observed.as_ref();
+        observed.is_some_and(|observed| {
+            observed.revision == 0 && self.unsure.contains(&observed.git.directory)
+        })
     }
 
     fn renew(&self, record: &PackageRev, candidate: &Candidate) -> Verdict {
@@ -321,6 +336,16 @@ enum Verdict {
     Keep,
     Replace(Box<PackageRev>),
     Delete,
+}
+
+/// Returns the directory of the package that a ref is about.
+fn directory(kind: &RefKind) -> Option<String> {
+    match kind {
+        RefKind::Tag { directory, .. }
+        | RefKind::Draft { directory, .. }
+        | RefKind::Proposed { directory, .. } => Some(directory.clone()),
+        _ => None,
+    }
 }
 
 fn stand(subject: &Subject, refs: &Refs, unread: &HashSet<String>, record: &PackageRev) -> Stand {
@@ -816,6 +841,21 @@ mod tests {
             world.settle(),
             ["-r.a.main", "~r.a.v1", "~r.a.w", "+r.a.v2[latest]"]
         );
+    }
+
+    #[test]
+    fn a_draft_whose_publication_could_not_be_read_is_not_taken_for_gone() {
+        let drafts = [("heads/drafts/a/w", 'b'), ("heads/drafts/b/w", 'b')];
+        let mut world = World::new(&drafts, &[]);
+        world.settle();
+        for (name, _) in drafts {
+            world.drop(name);
+        }
+        world.push("tags/a/v1", 'b');
+        world.unread.insert("refs/tags/a/v1".into());
+        assert_eq!(world.settle(), ["-r.b.w"]);
+        world.unread.clear();
+        assert_eq!(world.settle(), ["-r.a.w", "+r.a.v1[latest]"]);
     }
 
     #[test]

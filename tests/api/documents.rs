@@ -38,8 +38,8 @@ async fn everything() -> Client {
     let registry = plane
         .register(Registry::new())
         .serve(PackageRevisions::new(feed.clone()).into())
-        .serve(PackageRevisionResources::new(feed, contents).into())
-        .serve(Packages::new(catalog).into());
+        .serve(PackageRevisionResources::new(feed.clone(), contents).into())
+        .serve(Packages::new(feed).into());
     Client::of(Server::new(registry, Settings::default()))
 }
 

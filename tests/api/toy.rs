@@ -172,6 +172,7 @@ fn kind() -> Kind {
                 ..Column::default()
             },
         ],
+        refusals: Vec::new(),
         schema: Schema::inline(
             "example.toys.v1.Widget",
             json!({ "type": "object", "properties": { "spec": { "type": "object", "properties": { "color": { "type": "string" } } } } }),

@@ -136,7 +136,7 @@ impl Life {
             .register(Registry::new())
             .serve(PackageRevisions::new(feed.clone()).into())
             .serve(PackageRevisionResources::new(feed.clone(), contents).into())
-            .serve(Packages::new(catalog.clone()).into());
+            .serve(Packages::new(feed.clone()).into());
         let feeding = tokio::spawn(async move { feed.run().await });
         catalog.until_ready().await;
         let authenticator =

@@ -1,10 +1,7 @@
 //! Package revisions: what the room finds is what git's command line says is there, on repositories of the world and on
 //! ones made to hold everything odd.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeSet;
 
 use porch::{
     api::Task,
@@ -16,23 +13,8 @@ use crate::{
     count::Count,
     git_server::GitServer,
     odd::{message, odd},
-    repository::{KPTFILE, Repository, sync},
+    repository::{KPTFILE, Repository, bundles, sync},
 };
-
-fn bundles() -> Vec<PathBuf> {
-    let directory = std::env::var_os("PORCH_TEST_BUNDLES").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
-        PathBuf::from,
-    );
-    let entries = std::fs::read_dir(directory)
-        .into_iter()
-        .flatten()
-        .filter_map(Result::ok);
-    let mut found: Vec<_> = entries.map(|entry| entry.path()).collect();
-    found.retain(|path| path.extension().is_some_and(|end| end == "bundle"));
-    found.sort();
-    found
-}
 
 #[test]
 fn repositories_of_the_world_hold_what_git_says() {

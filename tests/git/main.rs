@@ -4,10 +4,13 @@
 mod git_server;
 
 mod address;
+#[path = "../support/count.rs"]
 mod count;
 mod discovery;
 mod messages;
+#[path = "../support/odd.rs"]
 mod odd;
+#[path = "../support/repository.rs"]
 mod repository;
 mod scale;
 mod trees;

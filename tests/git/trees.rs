@@ -1,12 +1,12 @@
 //! Files of packages, and trees that mean harm.
 
-use std::{collections::BTreeSet, path::Path};
+use std::collections::BTreeSet;
 
 use porch::git::{
     Error, File, Limits, Mirror, Scanner, Scope, file_count, files, list_refs, paths,
 };
 
-use crate::repository::{KPTFILE, Repository, sync};
+use crate::repository::{KPTFILE, Repository, copy_objects, raw_tree, sync};
 
 #[test]
 fn files_are_read_by_tree_as_they_are() {
@@ -71,26 +71,6 @@ fn files_are_read_by_tree_as_they_are() {
     assert!(matches!(absent, Err(Error::Corrupt(_))), "{absent:?}");
 }
 
-/// Writes a tree whose entries git itself would refuse, and returns its id.
-fn raw_tree(repository: &Repository, entries: &[(&str, &str, &str)]) -> String {
-    let mut bytes = Vec::new();
-    for (mode, name, id) in entries {
-        bytes.extend_from_slice(format!("{mode} {name}\0").as_bytes());
-        let digits = (0..20).map(|at| u8::from_str_radix(&id[at * 2..at * 2 + 2], 16).unwrap());
-        bytes.extend(digits);
-    }
-    let path = repository.root().join("tree");
-    std::fs::write(&path, bytes).unwrap();
-    repository.git(&[
-        "hash-object",
-        "-t",
-        "tree",
-        "-w",
-        "--literally",
-        path.to_str().unwrap(),
-    ])
-}
-
 #[test]
 fn hostile_trees_are_refused_and_hide_nothing() {
     let repository = Repository::new();
@@ -133,18 +113,6 @@ fn hostile_trees_are_refused_and_hide_nothing() {
     }
 }
 
-fn copy_objects(from: &Path, to: &Path) {
-    for entry in std::fs::read_dir(from).unwrap().filter_map(Result::ok) {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            std::fs::create_dir_all(&target).unwrap();
-            copy_objects(&entry.path(), &target);
-        } else if !target.exists() {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
 #[test]
 fn trees_that_multiply_are_refused_before_memory_is_gone() {
     let repository = Repository::new();
@@ -168,8 +136,63 @@ fn trees_that_multiply_are_refused_before_memory_is_gone() {
     let refs = list_refs(&repository.file()).unwrap();
     let mirror = Mirror::open(&repository.mirror()).unwrap();
     mirror.fetch(&repository.file(), &refs).unwrap();
-    let read = Scanner::new(Scope::new("main", "")).scan(&mirror, &refs, &|_| true);
+    let read = Scanner::new(Scope::new("main", "")).read_branch(&mirror, &refs);
     assert!(matches!(read, Err(Error::TooLarge(_))), "{read:?}");
     let read = files(&mirror, &tree, Limits::default());
     assert!(matches!(read, Err(Error::TooLarge(_))), "{read:?}");
+}
+
+#[test]
+fn a_ref_that_cannot_be_read_is_told_and_hides_no_other() {
+    let repository = Repository::new();
+    repository.write("p/Kptfile", KPTFILE);
+    let good = repository.commit("good");
+    let blob = repository.git(&["rev-parse", "HEAD:p/Kptfile"]);
+    let package = raw_tree(&repository, &[("40000", "Kptfile", &blob)]);
+    let tree_that_is_a_file = raw_tree(&repository, &[("40000", "p", &blob)]);
+    let file_that_is_a_tree = raw_tree(&repository, &[("100644", "Kptfile", &package)]);
+    let file_that_is_a_tree = raw_tree(&repository, &[("40000", "p", &file_that_is_a_tree)]);
+    let mut lines = vec![
+        ("refs/tags/p/v1".to_string(), good.clone()),
+        ("refs/heads/drafts/p/w".to_string(), good),
+    ];
+    for (name, tree) in [
+        ("refs/tags/p/v2", &tree_that_is_a_file),
+        ("refs/heads/main", &tree_that_is_a_file),
+        ("refs/heads/proposed/p/x", &file_that_is_a_tree),
+    ] {
+        let commit = repository.git(&["commit-tree", "-m", "broken", tree]);
+        lines.push((name.into(), commit));
+    }
+    copy_objects(
+        &repository.work().join(".git/objects"),
+        &repository.bare().join("objects"),
+    );
+    repository.update_refs(&lines);
+    let refs = list_refs(&repository.file()).unwrap();
+    let mirror = Mirror::open(&repository.mirror()).unwrap();
+    // What git would not send, but a hostile server would.
+    copy_objects(
+        &repository.bare().join("objects"),
+        &repository.mirror().join("objects"),
+    );
+    let mut scanner = Scanner::new(Scope::new("main", ""));
+    for _ in 0..2 {
+        let scan = scanner.scan(&mirror, &refs, &|_| true).unwrap();
+        let found: Vec<_> = scan.found.iter().map(|it| it.reference.as_str()).collect();
+        assert_eq!(found, ["refs/heads/drafts/p/w", "refs/tags/p/v1"]);
+        let unread: Vec<_> = scan.unread.iter().map(|it| it.reference.as_str()).collect();
+        assert_eq!(
+            unread,
+            [
+                "refs/heads/main",
+                "refs/heads/proposed/p/x",
+                "refs/tags/p/v2"
+            ]
+        );
+        for it in &scan.unread {
+            assert!(it.damaged && it.why.contains("object"), "{it:?}");
+            assert_eq!(it.id, refs.get(&it.reference).unwrap().id);
+        }
+    }
 }

@@ -417,7 +417,10 @@ fn a_damaged_mirror_is_told_and_a_new_one_takes_its_place() {
     }
     let mirror = Mirror::open(&directory).unwrap();
     let read = porch::git::Scanner::new(scope.clone()).scan(&mirror, &refs, &|_| true);
-    assert!(matches!(read, Err(Error::Corrupt(_))), "{read:?}");
+    let read = read.unwrap();
+    assert!(read.found.is_empty() && read.skipped.is_empty(), "{read:?}");
+    assert_eq!(read.unread.len(), refs.len());
+    assert!(read.unread.iter().all(|it| it.damaged), "{read:?}");
     mirror.fetch(&access, &refs).unwrap();
     let again = porch::git::Scanner::new(scope)
         .scan(&mirror, &refs, &|_| true)

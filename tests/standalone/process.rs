@@ -4,14 +4,25 @@ use std::{
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+        mpsc::Receiver,
+    },
     time::{Duration, Instant},
 };
+
+use serde_json::Value;
+
+/// Where the objects of the default namespace are.
+pub const API: &str = "/apis/porch.kpt.dev/v1alpha1/namespaces/default";
 
 pub struct Porch {
     child: Child,
     kubeconfig: PathBuf,
     /// The first line on stdout.
     pub ready: String,
+    log: Arc<Mutex<String>>,
 }
 
 /// Starts a server on `directory` and returns once it says that it serves.
@@ -32,11 +43,12 @@ pub fn start(directory: &Path, words: &[&str]) -> Porch {
             .unwrap();
         panic!("not ready: {ready:?}\n{told}");
     };
-    drain(child.stderr.take().unwrap());
+    let log = drain(child.stderr.take().unwrap());
     Porch {
         child,
         kubeconfig,
         ready,
+        log,
     }
 }
 
@@ -57,12 +69,16 @@ fn command(directory: &Path, words: &[&str]) -> Command {
 }
 
 /// Logs are read so that the process never waits for a reader, and shown if the test fails.
-fn drain(stderr: impl Read + Send + 'static) {
+fn drain(stderr: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+    let log = Arc::<Mutex<String>>::default();
+    let kept = log.clone();
     std::thread::spawn(move || {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
             println!("porch: {line}");
+            kept.lock().unwrap().push_str(&(line + "\n"));
         }
     });
+    log
 }
 
 impl Porch {
@@ -172,21 +188,159 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Runs git in `directory`, shut off from the user's configuration.
-pub fn git(directory: &Path, words: &[&str]) -> String {
-    let output = Command::new("git")
-        .current_dir(directory)
-        .args([
-            "-c",
-            "user.name=Stranger",
-            "-c",
-            "user.email=stranger@example.com",
-        ])
-        .args(words)
-        .envs([("GIT_CONFIG_NOSYSTEM", "1"), ("HOME", "/nonexistent")])
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "git {words:?}: {told}");
-    String::from_utf8(output.stdout).unwrap()
+/// A Repository as users write it; `more` are further lines of its `spec.git`.
+pub fn repository(name: &str, url: &str, more: &str) -> String {
+    format!(
+        "apiVersion: config.porch.kpt.dev/v1alpha1\nkind: Repository\nmetadata:\n  name: {name}\nspec:\n  type: git\n  git:\n    repo: {url}\n{more}---\n"
+    )
+}
+
+/// A Secret as users write it.
+pub fn secret(name: &str, type_: &str, data: &[(&str, &str)]) -> String {
+    let data: String = data
+        .iter()
+        .map(|(key, value)| format!("  {key}: {}\n", serde_json::json!(value)))
+        .collect();
+    format!(
+        "apiVersion: v1\nkind: Secret\nmetadata:\n  name: {name}\ntype: {type_}\nstringData:\n{data}---\n"
+    )
+}
+
+impl Porch {
+    /// Applies a manifest, which must succeed.
+    pub fn applied(&self, manifest: &str) {
+        let output = self.apply(manifest);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{manifest}\n{told}");
+    }
+
+    /// Waits until the `Ready` condition of a Repository is true.
+    pub fn until_ready(&self, repository: &str) {
+        let what = format!("repository/{repository}");
+        self.kubectl(&["wait", "--for=condition=Ready", &what, "--timeout=60s"]);
+    }
+
+    /// Returns what a path of the API answers.
+    pub fn raw(&self, path: &str) -> Value {
+        serde_json::from_str(&self.kubectl(&["get", "--raw", path])).unwrap()
+    }
+
+    /// Has the server look at a repository, and waits until everything that it saw there is served.
+    pub fn look(&self, repository: &str) {
+        /// Each look has its own moment, all of them long ago.
+        static MOMENTS: AtomicU32 = AtomicU32::new(0);
+        let moment = MOMENTS.fetch_add(1, Ordering::Relaxed);
+        let at = format!("2020-01-01T00:{:02}:{:02}Z", moment / 60, moment % 60);
+        let patch = format!("{{\"spec\":{{\"sync\":{{\"runOnceAt\":\"{at}\"}}}}}}");
+        self.kubectl(&[
+            "patch",
+            "repository",
+            repository,
+            "--type=merge",
+            "-p",
+            &patch,
+        ]);
+        let done = format!("--for=jsonpath={{.status.observedRunOnceAt}}={at}");
+        let what = format!("repository/{repository}");
+        self.kubectl(&["wait", &what, &done, "--timeout=30s"]);
+    }
+
+    /// Follows the events of a kind from now on; `selector` is a parameter of the query, or nothing.
+    pub fn watch(&self, kind: &str, selector: &str) -> Watch {
+        let path = format!("{API}/{kind}");
+        let listed = self.raw(&format!("{path}?limit=1"));
+        let version = listed["metadata"]["resourceVersion"].as_str().unwrap();
+        let from = format!("{path}?watch=1&resourceVersion={version}&{selector}");
+        let mut child = self
+            .kubectl_command(&["get", "--raw", &from])
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (sender, events) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let _ = sender.send(serde_json::from_str(&line).unwrap());
+            }
+        });
+        Watch { child, events }
+    }
+
+    /// Returns the address that is served.
+    pub fn server(&self) -> String {
+        self.setting("{.clusters[0].cluster.server}")
+    }
+
+    /// Returns the token that opens it.
+    pub fn token(&self) -> String {
+        self.setting("{.users[0].user.token}")
+    }
+
+    /// Returns the certificate of its authority (PEM).
+    pub fn authority(&self) -> Vec<u8> {
+        let data = self.setting("{.clusters[0].cluster.certificate-authority-data}");
+        base64::Engine::decode(&base64::engine::general_purpose::STANDARD, data).unwrap()
+    }
+
+    fn setting(&self, path: &str) -> String {
+        let path = format!("jsonpath={path}");
+        self.kubectl(&["config", "view", "--raw", "-o", &path])
+    }
+
+    /// Returns what was logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+}
+
+/// One who follows; ends when dropped.
+pub struct Watch {
+    child: Child,
+    events: Receiver<Value>,
+}
+
+impl Watch {
+    /// Returns the next events, as many as these, each as `describe` says it, in any order.
+    pub fn next(&self, expected: &[&str], describe: impl Fn(&Value) -> String) {
+        let mut seen = Vec::new();
+        while seen.len() < expected.len() {
+            let event = self.events.recv_timeout(Duration::from_secs(20));
+            let event = event.unwrap_or_else(|_| panic!("only {seen:#?} of {expected:#?}"));
+            if event["type"] != "BOOKMARK" {
+                let type_ = event["type"].as_str().unwrap();
+                seen.push(format!("{type_} {}", describe(&event["object"])));
+            }
+        }
+        seen.sort_unstable();
+        let mut expected = expected.to_vec();
+        expected.sort_unstable();
+        assert_eq!(seen, expected);
+    }
+
+    /// Returns the names of the next objects that are deleted, as many as these, sorted; passes over other events.
+    pub fn next_deleted(&self, number: usize) -> Vec<String> {
+        let mut seen = Vec::new();
+        while seen.len() < number {
+            let event = self.events.recv_timeout(Duration::from_secs(20));
+            let event = event.unwrap_or_else(|_| panic!("only {seen:#?}"));
+            if event["type"] == "DELETED" {
+                let name = event["object"]["metadata"]["name"].as_str().unwrap();
+                seen.push(name.to_owned());
+            }
+        }
+        seen.sort_unstable();
+        seen
+    }
+
+    /// Returns whether nothing more comes for a moment.
+    pub fn is_silent(&self) -> bool {
+        let more = self.events.recv_timeout(Duration::from_millis(300));
+        more.map_or(true, |event| event["type"] == "BOOKMARK")
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }

@@ -11,7 +11,7 @@ use super::{column, find, kind, ready, wide};
 use crate::{
     api,
     apiserver::{Kind, Problem, Resource, age},
-    cache::{Fields, Name, Revision, Store, TooNew, Version},
+    cache::{Entry, Fields, Name, Revision, Store, TooNew, Version},
     sync::{Contents, Error, Feed},
 };
 
@@ -82,7 +82,10 @@ impl Resource for PackageRevisionResources {
         let files = match read {
             Ok(files) => Ok(files),
             Err(Error::Unreadable(why)) => Err(why),
-            Err(other) => return Err(Problem::Unavailable(other.to_string())),
+            Err(other) => {
+                let name = &revision.name().name;
+                return Err(Problem::Unavailable(format!("{name}: {other}")));
+            }
         };
         let shown = shown(revision, files);
         let body = serde_json::to_vec(&shown);
@@ -92,11 +95,9 @@ impl Resource for PackageRevisionResources {
 
     async fn cells(&self, revision: &Arc<Revision>) -> Result<Vec<Value>, Problem> {
         let observed = revision.observed();
-        let files = match self.contents.file_count(revision.record()).await {
-            Ok(count) => count.into(),
-            Err(Error::Unreadable(_)) => Value::Null,
-            Err(other) => return Err(Problem::Unavailable(other.to_string())),
-        };
+        // A list of many is not held up by one whose files are not here now.
+        let count = self.contents.file_count(revision.record()).await;
+        let files = count.map_or(Value::Null, Value::from);
         let created = &revision.record().metadata.creation_timestamp;
         Ok(vec![
             revision.record().metadata.name.clone().into(),

@@ -8,20 +8,45 @@ use serde_json::Value;
 use super::{column, kind, ready};
 use crate::{
     api,
-    apiserver::{Kind, Problem, Resource},
-    cache::{Catalog, Entry, Package, Store, TooNew, Version},
+    apiserver::{Kind, Problem, Refusal, Resource},
+    cache::{Entry, Name, Package, Store, TooNew, Version},
+    sync::Feed,
 };
+
+/// What is said to those who want to write packages, in upstream's words: packages are what their revisions make them.
+const REFUSALS: &[(&str, &str)] = &[
+    (
+        "create",
+        "create or clone a PackageRevision resource to create a package as direct package creation",
+    ),
+    (
+        "update",
+        "update a PackageRevision resource to update a package as direct package update",
+    ),
+    (
+        "patch",
+        "update a PackageRevision resource to update a package as direct package update",
+    ),
+    (
+        "delete",
+        "delete all PackageRevisions resources of a package to delete a package as direct package deletion",
+    ),
+    (
+        "deletecollection",
+        "delete all PackageRevisions resources of a package to delete a package as direct package deletion",
+    ),
+];
 
 /// Packages, as the catalog has them.
 pub struct Packages {
     kind: Kind,
-    catalog: Catalog,
+    feed: Feed,
 }
 
 impl Packages {
-    /// Returns what `catalog` has.
+    /// Returns what the catalog of `feed` has.
     #[must_use]
-    pub fn new(catalog: Catalog) -> Self {
+    pub fn new(feed: Feed) -> Self {
         let columns = vec![
             column("Name", "string", "Name of the package."),
             column(
@@ -36,10 +61,16 @@ impl Packages {
                 "Number of its newest published revision.",
             ),
         ];
-        Self {
-            kind: kind::<api::PorchPackage>("PorchPackage", "packages", "package", columns),
-            catalog,
-        }
+        let refusals = REFUSALS.iter().map(|(verb, action)| Refusal {
+            verb: (*verb).into(),
+            action: (*action).into(),
+        });
+        let kind = kind::<api::PorchPackage>("PorchPackage", "packages", "package", columns);
+        let kind = Kind {
+            refusals: refusals.collect(),
+            ..kind
+        };
+        Self { kind, feed }
     }
 }
 
@@ -51,7 +82,7 @@ impl Resource for Packages {
     }
 
     fn store(&self) -> &Arc<Store<Package>> {
-        self.catalog.packages()
+        self.feed.catalog().packages()
     }
 
     async fn body(&self, package: &Arc<Package>) -> Result<Bytes, Problem> {
@@ -68,10 +99,15 @@ impl Resource for Packages {
     }
 
     fn ready(&self) -> Result<(), Problem> {
-        ready(&self.catalog)
+        ready(self.feed.catalog())
+    }
+
+    async fn find(&self, name: &Name) -> Result<Option<Arc<Package>>, Problem> {
+        let found = self.feed.find_package(name).await;
+        found.map_err(|unknown| Problem::Unavailable(unknown.to_string()))
     }
 
     async fn wait_for(&self, version: Version, within: Duration) -> Result<(), TooNew> {
-        self.catalog.wait_for(version, within).await
+        self.feed.catalog().wait_for(version, within).await
     }
 }

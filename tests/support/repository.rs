@@ -1,5 +1,7 @@
 //! Repositories for tests, made by git's command line.
 
+#![allow(dead_code, reason = "each test program uses another part of it")]
+
 use std::{
     fmt::Write as _,
     io::Write as _,
@@ -135,4 +137,52 @@ pub fn sync(access: &Access, directory: &Path, scope: &Scope) -> (Mirror, Refs, 
         .scan(&mirror, &refs, &|_| true)
         .unwrap();
     (mirror, refs, scan)
+}
+
+/// Returns the bundles of real repositories, where there are any.
+pub fn bundles() -> Vec<PathBuf> {
+    let directory = std::env::var_os("PORCH_TEST_BUNDLES").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
+        PathBuf::from,
+    );
+    let entries = std::fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok);
+    let mut found: Vec<_> = entries.map(|entry| entry.path()).collect();
+    found.retain(|path| path.extension().is_some_and(|end| end == "bundle"));
+    found.sort();
+    found
+}
+
+/// Writes a tree whose entries git itself would refuse, and returns its id.
+pub fn raw_tree(repository: &Repository, entries: &[(&str, &str, &str)]) -> String {
+    let mut bytes = Vec::new();
+    for (mode, name, id) in entries {
+        bytes.extend_from_slice(format!("{mode} {name}\0").as_bytes());
+        let digits = (0..20).map(|at| u8::from_str_radix(&id[at * 2..at * 2 + 2], 16).unwrap());
+        bytes.extend(digits);
+    }
+    let path = repository.root().join("tree");
+    std::fs::write(&path, bytes).unwrap();
+    repository.git(&[
+        "hash-object",
+        "-t",
+        "tree",
+        "-w",
+        "--literally",
+        path.to_str().unwrap(),
+    ])
+}
+
+pub fn copy_objects(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap().filter_map(Result::ok) {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            std::fs::create_dir_all(&target).unwrap();
+            copy_objects(&entry.path(), &target);
+        } else if !target.exists() {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! A repository with everything odd in it.
 
+#![allow(dead_code, reason = "each test program uses another part of it")]
+
 use crate::repository::{KPTFILE, Repository};
 
 /// A commit message as Porch writes it.

@@ -1,5 +1,7 @@
 //! What git's command line says that a repository holds, counted without our code.
 
+#![allow(dead_code, reason = "each test program uses another part of it")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::Write as _,
@@ -82,7 +84,8 @@ impl Count {
         }
     }
 
-    fn expected(&self) -> BTreeSet<String> {
+    /// Returns a line for each revision, as [`lines`] does.
+    pub fn expected(&self) -> BTreeSet<String> {
         let mut all = self.placeholders();
         all.extend(self.refs_with_packages());
         all

@@ -72,7 +72,10 @@ impl Reading {
     pub fn health(&self) -> Health {
         let (feed, catalog) = (self.feed.clone(), self.feed.catalog().clone());
         Health::new().ready("informer-sync", move || match feed.problem() {
-            Some(problem) => Err(problem),
+            Some(problem) => Err(match catalog.silence() {
+                Some(age) => format!("{problem}; what is served is {}s old", age.as_secs()),
+                None => problem,
+            }),
             None if catalog.ready() => Ok(()),
             None => Err("the records were not read yet".into()),
         })

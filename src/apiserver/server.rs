@@ -254,7 +254,8 @@ impl Shared {
     ) -> Result<Response<Body>, Failure> {
         let target = Target::parse(parts.uri.path())?;
         let query = Query::parse(parts.uri.query().unwrap_or_default());
-        let user = self.identify(&parts, &target).await?;
+        let known = Instant::now() + self.settings.deadline;
+        let user = within(known, self.identify(&parts, &target)).await?;
         record.user.clone_from(&user.user);
         let deadline = Instant::now() + query.deadline(self.settings.deadline)?;
         let place = match target {

@@ -2,7 +2,7 @@
 //!
 //! The map of the house, lowest floor first; a room may use the rooms below it and nothing else.
 //!
-//! - [`api`]: wire types. [`yaml`]: YAML read and edited.
+//! - [`api`]: wire types. [`yaml`]: YAML read and edited. [`certificate`]: X.509 read and made.
 //! - [`package`]: what a package is. Pure.
 //! - [`git`]: refs, objects and the wire. [`cache`]: the records in memory, their history, their followers.
 //! - [`sync`]: what Git says, settled into records; what the records say, fed into the cache.
@@ -12,12 +12,15 @@
 pub mod api;
 pub mod apiserver;
 pub mod cache;
+pub mod certificate;
 pub mod config;
 pub mod controllers;
 pub mod crds;
 pub mod git;
 pub mod package;
+pub mod serve;
 pub mod standalone;
 pub mod sync;
 pub mod telemetry;
+pub mod wiring;
 pub mod yaml;

@@ -5,13 +5,14 @@ use std::{io::Write, process::ExitCode};
 use clap::Parser;
 use porch::{
     config::{Command, Config, Crds},
-    crds, standalone, telemetry,
+    crds, serve, standalone, telemetry,
 };
 
 fn main() -> ExitCode {
     let config = Config::parse();
     let done = telemetry::start(&config.log).and_then(|()| match config.command {
         Command::Crds(flags) => print_crds(&flags),
+        Command::Serve(flags) => serve::run(&flags),
         Command::Standalone(flags) => standalone::run(&flags),
     });
     match done {

@@ -11,7 +11,7 @@ use crate::config::{Log, LogFormat};
 /// # Errors
 /// If the filter can't be read.
 pub fn start(log: &Log) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&log.log)
+    let filter = EnvFilter::try_new(log.filter())
         .map_err(|error| anyhow::anyhow!("--log {:?}: {error}", log.log))?;
     let lines = fmt::layer()
         .with_writer(std::io::stderr)

@@ -36,7 +36,9 @@ pub struct Watchers {
 impl Server {
     /// Starts a server and returns once it says that it serves.
     pub fn start(directory: &Path, words: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_porch"))
+        let built = option_env!("CARGO_BIN_EXE_porch").map(Into::into);
+        let program = std::env::var_os("PORCH_BENCH_BINARY").or(built);
+        let mut child = Command::new(program.expect("cargo builds the program for its benchmarks"))
             .args([
                 "standalone",
                 "--listen=127.0.0.1:0",

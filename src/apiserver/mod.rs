@@ -6,15 +6,18 @@ mod age;
 mod answer;
 mod authz;
 mod body;
+mod delegate;
 mod discovery;
 mod endpoint;
 mod failure;
 mod health;
 mod identity;
+mod limits;
 mod metrics;
 mod negotiate;
 mod openapi;
 mod pages;
+mod peer;
 mod query;
 mod registry;
 mod request;
@@ -32,9 +35,14 @@ mod view;
 mod write;
 
 pub use age::age;
+pub use authz::{AccessReviews, Authorizer};
 pub use failure::{Cause, Failure, FieldError, Subject};
 pub use health::Health;
-pub use identity::{Authenticator, Identity, Token};
+pub use identity::{
+    Authenticator, Headers, Identity, Presented, ProxyTerms, Terms, Token, TokenReviews, Trust,
+    follow_published,
+};
+pub use limits::Limits;
 pub use metrics::Metrics;
 pub use registry::Registry;
 pub use resource::{Column, Kind, Problem, Refusal, Resource, Subresource};

@@ -43,7 +43,7 @@ pub(super) fn is_open(target: &Target) -> bool {
 }
 
 /// Returns the page that `segments` name.
-pub(super) fn page(
+pub(super) async fn page(
     shared: &Shared,
     parts: &Parts,
     query: &Query,
@@ -58,7 +58,7 @@ pub(super) fn page(
             verb: &verb,
             path: &path,
         };
-        attributes.check(user)?;
+        shared.settings.authorizer.check(user, &attributes).await?;
     }
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let response = find(shared, &parts.headers, query, &segments)?;

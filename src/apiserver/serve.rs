@@ -22,7 +22,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::Server;
+use super::{Server, peer};
 
 /// How long a peer may take to agree on TLS.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -131,9 +131,10 @@ pub async fn serve(
             let Some(stream) = shake_hands(&acceptor, stream, peer).await else {
                 return;
             };
+            let shown = peer::shown(&stream);
+            let service = TowerToHyperService::new(peer::telling(server, shown));
             let builder = builder();
-            let connection =
-                builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(server));
+            let connection = builder.serve_connection(TokioIo::new(stream), service);
             if let Err(error) = watcher.watch(connection.into_owned()).await {
                 tracing::debug!(%peer, error, "connection ended");
             }
@@ -185,7 +186,7 @@ fn acceptor(certificate: Arc<Certificate>) -> io::Result<TlsAcceptor> {
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?
-        .with_no_client_auth()
+        .with_client_cert_verifier(peer::AnyClient::new())
         .with_cert_resolver(certificate);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))

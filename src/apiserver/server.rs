@@ -21,11 +21,12 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{
-    Authenticator, Failure, Health, Identity, Metrics, Registry,
+    Authenticator, Authorizer, Failure, Health, Identity, Limits, Metrics, Registry,
     answer::{self, Answer},
     authz::Attributes,
     body,
     endpoint::Endpoint,
+    limits::Places,
     metrics::Labels,
     negotiate, pages,
     query::Query,
@@ -39,6 +40,10 @@ use super::{
 pub struct Settings {
     /// Who knows who asks.
     pub authenticator: Authenticator,
+    /// Who says who may do what.
+    pub authorizer: Authorizer,
+    /// How much is done at once.
+    pub limits: Limits,
     /// What `/livez` and `/readyz` check.
     pub health: Health,
     /// Where requests are counted.
@@ -49,6 +54,8 @@ pub struct Settings {
     pub deadline: Duration,
     /// Whether requests are logged for those only who look closely: a process that talks to itself says much.
     pub quiet: bool,
+    /// Makes `/readyz` fail when it is cancelled, so that others are asked, while everything is still answered.
+    pub leaving: CancellationToken,
     /// Ends all watches, and makes `/readyz` fail, when it is cancelled.
     pub stop: CancellationToken,
 }
@@ -57,11 +64,14 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             authenticator: Authenticator::new(),
+            authorizer: Authorizer::default(),
+            limits: Limits::default(),
             health: Health::new(),
             metrics: Metrics::new(),
             body_limit: 6 * 1024 * 1024,
             deadline: Duration::from_mins(1),
             quiet: false,
+            leaving: CancellationToken::new(),
             stop: CancellationToken::new(),
         }
     }
@@ -75,6 +85,7 @@ pub struct Server(Arc<Shared>);
 pub(super) struct Shared {
     pub(super) registry: Registry,
     pub(super) pages: pages::Pages,
+    places: Places,
     pub(super) settings: Settings,
 }
 
@@ -89,9 +100,9 @@ impl Server {
     /// Returns a server of what is in `registry`.
     #[must_use]
     pub fn new(registry: Registry, mut settings: Settings) -> Self {
-        let stop = settings.stop.clone();
+        let (leaving, stop) = (settings.leaving.clone(), settings.stop.clone());
         settings.health = settings.health.ready("shutdown", move || {
-            if stop.is_cancelled() {
+            if leaving.is_cancelled() || stop.is_cancelled() {
                 return Err("process is shutting down".into());
             }
             Ok(())
@@ -100,6 +111,7 @@ impl Server {
         Self(Arc::new(Shared {
             registry,
             pages,
+            places: Places::new(settings.limits),
             settings,
         }))
     }
@@ -238,26 +250,29 @@ impl Shared {
     ) -> Result<Response<Body>, Failure> {
         let target = Target::parse(parts.uri.path())?;
         let query = Query::parse(parts.uri.query().unwrap_or_default());
-        let user = self.identify(&parts, &target)?;
+        let known = Instant::now() + self.settings.deadline;
+        let user = within(known, self.identify(&parts, &target)).await?;
         record.user.clone_from(&user.user);
-        let deadline = query.deadline(self.settings.deadline)?;
-        let (place, user) = match target {
-            Target::Objects(place) => (place, user),
+        let deadline = Instant::now() + query.deadline(self.settings.deadline)?;
+        let place = match target {
+            Target::Objects(place) => place,
             Target::Page(segments) => {
-                return pages::page(self, &parts, &query, &segments, &user);
+                let page = pages::page(self, &parts, &query, &segments, &user);
+                return within(deadline, page).await;
             }
         };
         let (endpoint, action) = match route(&self.registry, &place, &parts.method, &query) {
             Ok(found) => found,
             Err(failure) => {
-                let verb = parts.method.as_str().to_ascii_lowercase();
-                let path = parts.uri.path();
-                Attributes::Page { verb: &verb, path }.check(&user)?;
+                within(deadline, self.may_know(&parts, &user)).await?;
                 return Err(failure);
             }
         };
         record.note(action, &place, &parts.headers, &query);
-        Attributes::Objects(action, &place).check(&user)?;
+        let seat = self.places.take(action, &user)?;
+        let attributes = Attributes::Objects(action, &place, &query);
+        let allowed = self.settings.authorizer.check(&user, &attributes);
+        within(deadline, allowed).await?;
         let format = negotiate::format(&parts.headers, &query, action)?;
         let ask = Ask {
             place,
@@ -268,6 +283,7 @@ impl Shared {
             let watching = Watching {
                 stop: self.settings.stop.clone(),
                 watched: self.settings.metrics.watched(&record.labels),
+                seat,
             };
             let events = endpoint.resource.watch(ask, watching).await?;
             return Ok(answer::write(events, format).await);
@@ -280,22 +296,37 @@ impl Shared {
             limit: self.settings.body_limit,
             user,
         };
-        let doing = perform(endpoint, action, ask, body);
-        let done = tokio::time::timeout(deadline, doing).await;
-        done.map_err(|_| Failure::Timeout)?
+        within(deadline, perform(endpoint, action, ask, body)).await
+    }
+
+    /// Returns if `user` may know that there is nothing where it asks.
+    async fn may_know(&self, parts: &Parts, user: &Identity) -> Result<(), Failure> {
+        let verb = parts.method.as_str().to_ascii_lowercase();
+        let path = parts.uri.path();
+        let attributes = Attributes::Page { verb: &verb, path };
+        self.settings.authorizer.check(user, &attributes).await
     }
 
     /// Returns who asks. Nobody needs to be known to ask whether the server lives.
-    fn identify(&self, parts: &Parts, target: &Target) -> Result<Identity, Failure> {
+    async fn identify(&self, parts: &Parts, target: &Target) -> Result<Identity, Failure> {
         if let Some(identity) = parts.extensions.get::<Identity>() {
             return Ok(identity.clone());
         }
-        match self.settings.authenticator.identify(&parts.headers)? {
+        match self.settings.authenticator.identify(parts).await? {
             Some(identity) => Ok(identity),
             None if pages::is_open(target) => Ok(Identity::anonymous()),
             None => Err(Failure::Unauthorized),
         }
     }
+}
+
+/// Returns what `doing` comes to, if it does so in time.
+async fn within<T>(
+    deadline: Instant,
+    doing: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let done = tokio::time::timeout_at(deadline, doing).await;
+    done.map_err(|_| Failure::Timeout)?
 }
 
 /// Does what is asked of objects, and writes it out: all but watches.

@@ -3,9 +3,13 @@
 //! In come Repository objects through a Kubernetes client; out go sync managers that are started, ordered and stopped, and
 //! conditions, events and finalizers. Git is not touched here.
 
+pub mod authority;
 mod repository;
+mod shard;
 mod status;
 mod sweep;
+
+pub use shard::Shard;
 
 use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
 
@@ -58,6 +62,8 @@ pub struct Settings {
     pub zone: TimeZone,
     /// Tells the time.
     pub clock: Clock,
+    /// Which Repositories: all, unless others do the rest.
+    pub shard: Shard,
 }
 
 impl Settings {
@@ -71,6 +77,7 @@ impl Settings {
             interval,
             zone: TimeZone::system(),
             clock: Arc::new(Timestamp::now),
+            shard: Shard::default(),
         }
     }
 }

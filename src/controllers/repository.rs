@@ -311,6 +311,9 @@ pub async fn reconcile(
     repository: Arc<Repository>,
     context: Arc<Context>,
 ) -> Result<Action, Error> {
+    if !context.settings.shard.has(&name_of(&repository)) {
+        return Ok(Action::await_change());
+    }
     let namespace = repository.namespace().unwrap_or_default();
     let api: Api<Repository> = Api::namespaced(context.means.client.clone(), &namespace);
     let done = finalizer(&api, FINALIZER, repository, |event| async {

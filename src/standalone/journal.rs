@@ -20,6 +20,8 @@ const FORMAT: u64 = 1;
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// Objects by `group/plural/namespace/name`, as they are served.
 const OBJECTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("objects");
+/// Memory for pages of the database, in bytes: objects are kept in memory as they are served, so little suffices.
+const CACHE: usize = 8 << 20;
 /// The database's file within the data directory.
 const FILE: &str = "objects.redb";
 
@@ -52,7 +54,10 @@ impl Journal {
             why,
         };
         fs::create_dir_all(directory).map_err(|error| storage(error.to_string()))?;
-        let database = Database::create(directory.join(FILE)).map_err(|error| match error {
+        let opened = Database::builder()
+            .set_cache_size(CACHE)
+            .create(directory.join(FILE));
+        let database = opened.map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => Error::InUse(directory.to_owned()),
             other => storage(other.to_string()),
         })?;

@@ -19,37 +19,27 @@ use super::{
 use crate::{
     api::{GitRepository, Repository, RepositorySpec},
     apiserver::{
-        self, Authenticator, Certificate, Health, Identity, Metrics, Registry, Server, Token,
-        resources::{PackageRevisionResources, PackageRevisions, Packages},
+        self, Authenticator, Authorizer, Certificate, Identity, Metrics, Registry, Server, Token,
     },
-    cache::Catalog,
     config::Standalone,
     controllers, crds,
-    sync::{Contents, Feed, Mirrors, Tally},
+    wiring::{self, Reading, end_on_signal},
 };
 
 /// Where the marker of the records is, as in a cluster.
 const NAMESPACE: &str = "porch-system";
-/// How many changes are kept for those who follow: a reader may fall behind by as many. An entry shares its objects with
-/// the cache, so this costs little while they are new.
-const HISTORY: usize = 16_384;
 /// How long the cache may take to know all records before something must be wrong.
 const READY: Duration = Duration::from_mins(1);
 /// How long background work may take to end.
 const GRACE: Duration = Duration::from_secs(20);
-/// How long threads may take to end after that: what they do to a mirror then, the next process finds as after a kill.
-const LAST_GRACE: Duration = Duration::from_secs(2);
 /// The one user's name.
 const USER: &str = "standalone";
 
 /// What runs in the background, each until it is told to stop.
 struct Parts {
     plane: ControlPlane,
-    feed: Feed,
-    contents: Contents,
-    tally: Tally,
+    reading: Reading,
     reconciling: JoinHandle<()>,
-    feeding: JoinHandle<()>,
 }
 
 /// Runs a standalone server until a signal ends it.
@@ -57,16 +47,7 @@ struct Parts {
 /// # Errors
 /// If it can't start: the directory is in use, the address is taken, the disk says no.
 pub fn run(flags: &Standalone) -> anyhow::Result<()> {
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    // Only a second call can fail, and then what is wanted is there.
-    let _ = provider.install_default();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
-    let served = runtime.block_on(serve(flags));
-    // A thread that waits for a Git server that hangs can't be stopped, and nothing is lost with it.
-    runtime.shutdown_timeout(LAST_GRACE);
-    served
+    wiring::run(serve(flags))
 }
 
 async fn serve(flags: &Standalone) -> anyhow::Result<()> {
@@ -82,7 +63,7 @@ async fn serve(flags: &Standalone) -> anyhow::Result<()> {
     if flags.demo {
         register_demo(&parts.plane.client(), &directory).await?;
     }
-    let ready = tokio::time::timeout(READY, parts.feed.catalog().until_ready());
+    let ready = tokio::time::timeout(READY, parts.reading.feed.catalog().until_ready());
     tokio::select! {
         ready = ready => ready.map_err(|_| parts.late())?,
         () = stop.cancelled() => return parts.end().await,
@@ -124,50 +105,32 @@ impl Parts {
         stop: &CancellationToken,
     ) -> Self {
         let client = plane.client();
-        let catalog = Catalog::new(HISTORY);
-        let feed = Feed::new(client.clone(), catalog.clone(), NAMESPACE);
-        let mirrors = Mirrors::new(directory.join("mirrors"));
-        let contents = Contents::new(client.clone(), mirrors.clone(), true);
-        let settings = controllers::Settings::new(mirrors, true, flags.sync_interval);
-        let tally = settings.tally.clone();
+        let reading = Reading::start(&client, NAMESPACE, directory.join("mirrors"), true);
+        let catalog = reading.feed.catalog().clone();
+        let mut settings =
+            controllers::Settings::new(reading.mirrors.clone(), true, flags.sync_interval);
+        settings.tally = reading.tally.clone();
         let shutdown = stop.clone().cancelled_owned();
-        let feeding = tokio::spawn({
-            let feed = feed.clone();
-            async move { feed.run().await }
-        });
         let reconciling = tokio::spawn(controllers::run(client, catalog, settings, shutdown));
         Self {
             plane,
-            feed,
-            contents,
-            tally,
+            reading,
             reconciling,
-            feeding,
         }
     }
 
     /// Returns the one server of all kinds.
     fn server(&self, credentials: &Credentials, stop: &CancellationToken) -> Server {
-        let registry = self.plane.register(Registry::new());
-        let (feed, contents) = (&self.feed, &self.contents);
-        let registry = registry
-            .serve(Arc::new(PackageRevisions::new(feed.clone())))
-            .serve(Arc::new(PackageRevisionResources::new(
-                feed.clone(),
-                contents.clone(),
-            )))
-            .serve(Arc::new(Packages::new(feed.clone())));
-        let source = feed.clone();
-        let health = Health::new().ready("informer-sync", move || {
-            source.problem().map_or(Ok(()), Err)
-        });
+        let registry = self.reading.register(self.plane.register(Registry::new()));
         let authenticator =
             Authenticator::new().with_token(Token::new(&credentials.token), Identity::master(USER));
         let metrics = Metrics::new();
-        metrics.register(|registry| self.tally.register(registry));
+        metrics.register(|registry| self.reading.tally.register(registry));
         let settings = apiserver::Settings {
             authenticator,
-            health,
+            // Its one user owns it, and nobody else is known.
+            authorizer: Authorizer::Masters,
+            health: self.reading.health(),
             metrics,
             stop: stop.clone(),
             ..apiserver::Settings::default()
@@ -176,7 +139,7 @@ impl Parts {
     }
 
     fn late(&self) -> anyhow::Error {
-        let why = self.feed.problem();
+        let why = self.reading.feed.problem();
         let why = why.unwrap_or_else(|| "the records could not be read in time".into());
         anyhow::anyhow!("cannot start: {why}")
     }
@@ -186,7 +149,7 @@ impl Parts {
         if tokio::time::timeout(GRACE, self.reconciling).await.is_err() {
             tracing::warn!("a look at a repository was still under way");
         }
-        self.feeding.abort();
+        drop(self.reading);
         self.plane.close().await;
         Ok(())
     }
@@ -248,25 +211,4 @@ async fn register_demo(client: &Client, directory: &Path) -> anyhow::Result<()> 
     }
     // Last, so that a start that is killed half-way does it all again; and a user who deletes the demo keeps it deleted.
     Ok(std::fs::write(done, "")?)
-}
-
-/// Cancels `stop` on SIGTERM and Ctrl-C; the second of them ends the process at once.
-fn end_on_signal(stop: CancellationToken) -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            if stop.is_cancelled() {
-                std::process::exit(1);
-            }
-            tracing::info!("ending");
-            stop.cancel();
-        }
-    });
-    Ok(())
 }

@@ -9,6 +9,7 @@ mod contents;
 mod due;
 mod feed;
 mod find;
+pub mod lease;
 mod look;
 mod manager;
 mod marker;

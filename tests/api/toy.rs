@@ -153,7 +153,6 @@ fn kind() -> Kind {
         categories: Vec::new(),
         namespaced: true,
         verbs: text(&["create", "delete", "get", "list", "patch", "watch"]),
-        refusals: Vec::new(),
         subresources: vec![Subresource {
             name: "status".into(),
             verbs: text(&["get"]),
@@ -173,6 +172,7 @@ fn kind() -> Kind {
                 ..Column::default()
             },
         ],
+        refusals: Vec::new(),
         schema: Schema::inline(
             "example.toys.v1.Widget",
             json!({ "type": "object", "properties": { "spec": { "type": "object", "properties": { "color": { "type": "string" } } } } }),

@@ -17,7 +17,7 @@ struct Kubectl(TempDir);
 
 impl Kubectl {
     /// Returns nothing if there is no `kubectl` on this machine.
-    fn of(opened: &Opened) -> Option<Self> {
+    fn of(opened: &Opened, namespace: &str) -> Option<Self> {
         let found = Command::new("kubectl")
             .args(["version", "--client"])
             .output();
@@ -31,7 +31,7 @@ impl Kubectl {
         let config = json!({ "apiVersion": "v1", "kind": "Config", "current-context": "c",
             "clusters": [{ "name": "c", "cluster": cluster }],
             "users": [{ "name": "u", "user": { "token": opened.token } }],
-            "contexts": [{ "name": "c", "context": { "cluster": "c", "user": "u", "namespace": "default" } }] });
+            "contexts": [{ "name": "c", "context": { "cluster": "c", "user": "u", "namespace": namespace } }] });
         std::fs::write(directory.path().join("config"), config.to_string()).unwrap();
         Some(Self(directory))
     }
@@ -64,7 +64,7 @@ fn pem(der: &[u8]) -> String {
 
 /// Checks what `kubectl` prints.
 pub async fn check(subject: &Subject, opened: &Opened) {
-    let Some(kubectl) = Kubectl::of(opened) else {
+    let Some(kubectl) = Kubectl::of(opened, &subject.namespace) else {
         return;
     };
     subject.create("net.upf.v1", Lifecycle::Published).await;

@@ -1,5 +1,6 @@
 //! The control plane as `kube-rs` and our own controllers use it: through an ordinary client, over the in-process server.
 
+mod authority;
 mod clients;
 mod durable;
 mod kubectl;

@@ -8,14 +8,14 @@ use std::{
     },
 };
 
+pub use crate::record::record;
 use axum::body::Body;
 use futures::{StreamExt, future::BoxFuture};
 use http::{Method, Request, Response};
 use kube::{Api, Client, CustomResourceExt, api::PostParams};
 use porch::{
-    api::{GitObserved, Observed, Owner, PackageRev, PackageRevSpec},
+    api::PackageRev,
     apiserver::{Identity, Registry, Server, Settings},
-    package::Lifecycle,
     standalone::{ControlPlane, Definition, Persistence},
 };
 use tokio_util::sync::CancellationToken;
@@ -193,31 +193,4 @@ fn refusal(code: u16, reason: &str) -> Response<Body> {
         .status(code)
         .header("content-type", "application/json");
     answer.body(Body::from(status.to_string())).unwrap()
-}
-
-/// Returns a record of the package `package` in the Repository `r`.
-pub fn record(package: &str, revision: i64) -> PackageRev {
-    let workspace = format!("v{revision}");
-    let name = format!("r.{package}.{workspace}");
-    let observed = Observed {
-        format: 1,
-        package: package.into(),
-        workspace,
-        revision,
-        lifecycle: Lifecycle::Published,
-        git: GitObserved {
-            repo: "https://git.example/r.git".into(),
-            ..GitObserved::default()
-        },
-        ..Observed::default()
-    };
-    let spec = PackageRevSpec {
-        repository: Owner {
-            name: "r".into(),
-            uid: "u".into(),
-        },
-        observed: Some(observed),
-        ..PackageRevSpec::default()
-    };
-    PackageRev::new(&name, spec)
 }

@@ -2,5 +2,10 @@
 //! befalls the stream, and versions never go back.
 
 mod cluster;
+#[path = "../support/copy.rs"]
+mod copy;
 mod feed;
+mod lease;
+#[path = "../support/record.rs"]
+mod record;
 mod replicas;

@@ -16,5 +16,6 @@ mod bad_requests;
 mod bundles;
 mod demo;
 mod process;
+mod serve;
 mod trouble;
 mod watching;

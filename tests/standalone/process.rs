@@ -82,6 +82,11 @@ fn drain(stderr: impl Read + Send + 'static) -> Arc<Mutex<String>> {
 }
 
 impl Porch {
+    /// Returns the kubeconfig that it wrote.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
     /// Runs kubectl to its end.
     pub fn try_kubectl(&self, words: &[&str]) -> Output {
         self.kubectl_command(words)
@@ -159,7 +164,8 @@ impl Drop for Porch {
     }
 }
 
-fn signal(child: &Child, name: &str) {
+/// Sends a signal to a process of the test's own.
+pub fn signal(child: &Child, name: &str) {
     let id = child.id().to_string();
     assert!(
         Command::new("kill")

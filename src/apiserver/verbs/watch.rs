@@ -17,6 +17,7 @@ use crate::{
     apiserver::{
         Failure, Problem, Resource, Told,
         answer::{Answer, PIECE},
+        limits::Seat,
         metrics::Watched,
         query::ListOptions,
         selection::Selection,
@@ -38,6 +39,9 @@ pub(in crate::apiserver) struct Watching {
     pub(in crate::apiserver) stop: CancellationToken,
     /// Counts this one while it lasts, and its events.
     pub(in crate::apiserver) watched: Watched,
+    /// Its place among the watches.
+    #[expect(dead_code, reason = "it is held, and given back with the watch")]
+    pub(in crate::apiserver) seat: Seat,
 }
 
 /// Returns the changes that the request chooses, without end but for the time that it sets.

@@ -1,6 +1,12 @@
 //! Flags and environment, checked once. In come the words of the command line; out goes a [`Command`] that can be carried
 //! out. Nothing else in the program reads the environment.
 
+mod idle;
+mod serve;
+
+pub use idle::Idle;
+pub use serve::{Callers, Operation, Repositories, Serve, Serving};
+
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -39,6 +45,27 @@ pub struct Log {
     /// Form of the logs.
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+    /// How much to log, as Kubernetes' components count: 4 is `debug`, 6 is `trace` of this program.
+    #[arg(
+        short = 'v',
+        long = "v",
+        global = true,
+        value_name = "LEVEL",
+        default_value_t = 0
+    )]
+    pub verbosity: u8,
+}
+
+impl Log {
+    /// Returns what to log: as `--log` says, and as much more as `-v` asks for.
+    #[must_use]
+    pub fn filter(&self) -> String {
+        match self.verbosity {
+            0..=3 => self.log.clone(),
+            4 | 5 => format!("{},porch=debug", self.log),
+            _ => format!("{},porch=trace,kube=debug", self.log),
+        }
+    }
 }
 
 /// Form of the logs.
@@ -62,6 +89,10 @@ pub enum Command {
     ///   kubectl get packagerevisions --watch
     #[command(verbatim_doc_comment)]
     Standalone(Standalone),
+    /// Serves the API of a cluster, behind kube-apiserver's aggregation layer.
+    ///
+    /// The objects of `deploy/` register it, and say what it may do there.
+    Serve(Box<Serve>),
     /// Prints the custom resource definitions that a cluster needs, as YAML.
     Crds(Crds),
 }
@@ -133,11 +164,23 @@ impl Standalone {
     }
 }
 
-/// Returns the duration that a flag means: a number with `ms`, `s`, `m` or `h`, several may follow each other.
+/// Returns the duration that a flag means, of at least a second.
 fn duration(text: &str) -> Result<Duration, String> {
+    let total = any_duration(text)?;
+    if total < Duration::from_secs(1) {
+        return Err(format!("{text:?} is shorter than a second"));
+    }
+    Ok(total)
+}
+
+/// Returns the duration that a flag means: a number with `ms`, `s`, `m` or `h`, several may follow each other; or `0`.
+fn any_duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is no duration such as 30s, 5m or 1h30m");
+    if text.is_empty() {
+        return Err(wrong());
+    }
     let mut total = Duration::ZERO;
-    let mut rest = text;
+    let mut rest = if text == "0" { "" } else { text };
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
         let number: u64 = rest[..digits].parse().map_err(|_| wrong())?;
@@ -158,9 +201,6 @@ fn duration(text: &str) -> Result<Duration, String> {
             .ok_or_else(wrong)?;
         rest = &rest[end..];
     }
-    if total < Duration::from_secs(1) {
-        return Err(format!("{text:?} is shorter than a second"));
-    }
     Ok(total)
 }
 
@@ -172,7 +212,93 @@ mod tests {
         let words = ["porch", "standalone"].iter().chain(words);
         match Config::try_parse_from(words).unwrap().command {
             Command::Standalone(standalone) => standalone,
-            Command::Crds(_) => unreachable!("standalone was asked for"),
+            Command::Crds(_) | Command::Serve(_) => unreachable!("standalone was asked for"),
+        }
+    }
+
+    fn serve(words: &[&str]) -> Result<Serve, clap::Error> {
+        let words = ["porch", "serve"].iter().chain(words);
+        Ok(match Config::try_parse_from(words)?.command {
+            Command::Serve(serve) => *serve,
+            _ => unreachable!("serve was asked for"),
+        })
+    }
+
+    #[test]
+    fn upstreams_own_command_line_is_taken_and_what_does_nothing_is_named() {
+        let flags = serve(&[
+            "--function-runner=function-runner:9445",
+            "--cache-directory=/cache",
+            "--db-push-drafts-to-git=false",
+            "--cert-dir=/certificates",
+            "--secure-port=4443",
+            "--repo-operation-retry-attempts=3",
+            "--max-request-body-size=6291456",
+            "--cache-type=db",
+            "-v=4",
+        ])
+        .unwrap();
+        assert_eq!(flags.serving.secure_port, 4443);
+        assert_eq!(flags.repositories.directory().unwrap(), Path::new("/cache"));
+        let idle: Vec<_> = flags
+            .idle
+            .given()
+            .into_iter()
+            .map(|(flag, _)| flag)
+            .collect();
+        assert_eq!(
+            idle,
+            [
+                "--cache-type",
+                "--db-push-drafts-to-git",
+                "--function-runner",
+                "--repo-operation-retry-attempts"
+            ]
+        );
+        assert_eq!(serve(&[]).unwrap().idle.given(), []);
+    }
+
+    #[test]
+    fn flags_that_contradict_each_other_are_refused_with_a_sentence() {
+        for (words, told) in [
+            (&["--tls-cert-file=a"][..], "--tls-private-key-file"),
+            (&["--tls-private-key-file=a"], "--tls-cert-file"),
+            (
+                &["--manage-apiservice", "--cert-dir=a"],
+                "cannot be used with",
+            ),
+            (
+                &[
+                    "--tls-cert-file=a",
+                    "--tls-private-key-file=b",
+                    "--manage-apiservice",
+                ],
+                "cannot be used with",
+            ),
+            (
+                &["--requestheader-allowed-names=a"],
+                "--requestheader-client-ca-file",
+            ),
+            (&["--shards=0"], "--shards"),
+            (&["--etcd-servers=a"], "unexpected argument"),
+            (&["--bind-address=nowhere"], "--bind-address"),
+        ] {
+            let error = serve(words).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{words:?}");
+            assert!(error.to_string().contains(told), "{words:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn verbosity_adds_to_what_is_logged() {
+        for (words, filter) in [
+            (&["porch", "crds"][..], "info"),
+            (&["porch", "crds", "-v", "2"], "info"),
+            (&["porch", "-v=4", "crds"], "info,porch=debug"),
+            (&["porch", "crds", "--v=9"], "info,porch=trace,kube=debug"),
+        ] {
+            let config = Config::try_parse_from(words).unwrap();
+            assert_eq!(config.log.filter(), filter, "{words:?}");
         }
     }
 

@@ -150,8 +150,8 @@ async fn a_repository_s_life_in_kubectl() {
         ]
     );
     assert_eq!(
-        rows[1][..4],
-        ["a", "git", "https://example.com/r.git", "main"]
+        rows[1][..5],
+        ["a", "git", "false", "https://example.com/r.git", "main"]
     );
     cluster.ok(&["label", "repo", "a", "l=x"]).await;
     cluster.ok(&["annotate", "repo", "a", "n=y"]).await;

@@ -16,9 +16,12 @@ use kube::{Api, Client, CustomResourceExt, api::PostParams};
 use porch::{
     api::PackageRev,
     apiserver::{Identity, Registry, Server, Settings},
-    standalone::{ControlPlane, Definition, Persistence},
+    standalone::{ControlPlane, Definition, Error, Persistence},
 };
 use tokio_util::sync::CancellationToken;
+
+/// Between two tries to open a directory that is in use.
+const BREATH: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// The namespace of the server under test.
 pub const HOME: &str = "porch-system";
@@ -35,12 +38,23 @@ impl Cluster {
     }
 
     pub async fn start_on(persistence: Persistence, namespaces: &[&str]) -> Self {
-        let records = Definition::custom(&PackageRev::crd()).unwrap();
-        let plane = ControlPlane::start(persistence, vec![records], namespaces);
-        let registry = plane.await.unwrap().register(Registry::new());
+        let plane = Self::plane(persistence, namespaces).await;
+        let registry = plane.register(Registry::new());
         Self {
             server: Server::new(registry, Settings::default()),
         }
+    }
+
+    /// Starts a control plane; waits for the life before to let go of its directory, which it ends without closing.
+    async fn plane(persistence: Persistence, namespaces: &[&str]) -> ControlPlane {
+        for _ in 0..200 {
+            let kinds = vec![Definition::custom(&PackageRev::crd()).unwrap()];
+            match ControlPlane::start(persistence.clone(), kinds, namespaces).await {
+                Err(Error::InUse(_)) => tokio::time::sleep(BREATH).await,
+                started => return started.unwrap(),
+            }
+        }
+        panic!("the directory stays in use");
     }
 
     /// Returns a client that nothing befalls.

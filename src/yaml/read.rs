@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_saphyr::{Options, alias_limits, budget, options};
 
 /// How many nodes aliases may add: more than any honest document needs, and little time.
-const REPLAYED: usize = 100_000;
+const REPLAYED: usize = 20_000;
 
 /// Why a text is not what was asked for: one short sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -23,7 +23,7 @@ const MASTER: Headers = &[
 const LIST: &str = "/apis/porch.kpt.dev/v1alpha1/packagerevisions";
 
 /// Returns what the server answers, and what it says.
-async fn ask(rig: &Rig, user: Value, headers: Headers<'_>, uri: &str) -> (u16, String) {
+async fn ask(rig: &Rig, user: &Value, headers: Headers<'_>, uri: &str) -> (u16, String) {
     let config = plane::config(rig.plane.kubeconfig_with(rig.replica.address(), user));
     let client = Client::try_from(config).unwrap();
     let mut request = Request::get(uri);
@@ -41,112 +41,99 @@ fn proof(authority: &Authority, name: &str, group: &str) -> Value {
     plane::credentials(&authority.client(name, group))
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_is_believed_without_proof() {
-    let rig = Rig::start("callers").await;
-    let (cluster, proxy) = (rig.plane.authority(), rig.plane.front_proxy());
+/// A proof, what the headers say, and how it must be answered: with this status and these words.
+type Case<'a> = (&'static str, Value, Headers<'a>, u16, &'static str);
+
+fn proofs_of_proxies(rig: &Rig) -> Vec<Case<'static>> {
+    let (proxy, name) = (rig.plane.front_proxy(), "front-proxy-client");
     let foreign = Authority::new("front-proxy-ca");
-    let audience = token_for(&rig.plane, "https://elsewhere.example").await;
-    let nobody = nobody(&rig.plane).await;
-    let cases = [
-        ("nothing", json!({}), &[][..], 403, "system:anonymous"),
+    let good = proof(proxy, name, "");
+    let expired = plane::credentials(&proxy.expired(name));
+    vec![
         ("headers alone", json!({}), MASTER, 403, "system:anonymous"),
+        ("for alice", good.clone(), ALICE, 403, "\\\"alice\\\""),
+        ("for a master", good.clone(), MASTER, 200, "List"),
+        ("for nobody", good, &[], 401, "Unauthorized"),
         (
-            "the front proxy for alice",
-            proof(proxy, "front-proxy-client", ""),
-            ALICE,
-            403,
-            "\\\"alice\\\"",
-        ),
-        (
-            "the front proxy for a master",
-            proof(proxy, "front-proxy-client", ""),
-            MASTER,
-            200,
-            "List",
-        ),
-        (
-            "the front proxy for nobody",
-            proof(proxy, "front-proxy-client", ""),
-            &[],
-            401,
-            "Unauthorized",
-        ),
-        (
-            "another of the front proxy's authority",
-            proof(proxy, "somebody", ""),
+            "another name",
+            proof(proxy, "x", ""),
             MASTER,
             401,
             "Unauthorized",
         ),
         (
             "a foreign authority",
-            proof(&foreign, "front-proxy-client", ""),
+            proof(&foreign, name, ""),
             MASTER,
             401,
             "Unauthorized",
         ),
+        ("expired", expired, MASTER, 401, "Unauthorized"),
+    ]
+}
+
+fn proofs_of_users(rig: &Rig, own: &str, foreign_token: &str) -> Vec<Case<'static>> {
+    let (cluster, foreign) = (rig.plane.authority(), Authority::new("kubernetes-ca"));
+    let token = |text: &str| json!({ "token": text });
+    let (masters, proxy) = ("system:masters", "front-proxy-client");
+    vec![
+        ("nothing", json!({}), &[], 403, "system:anonymous"),
         (
-            "an expired front proxy",
-            plane::credentials(&proxy.expired("front-proxy-client")),
-            MASTER,
-            401,
-            "Unauthorized",
-        ),
-        (
-            "a user of the cluster with headers",
-            proof(cluster, "front-proxy-client", ""),
+            "with headers",
+            proof(cluster, proxy, ""),
             MASTER,
             403,
             "\\\"front-proxy-client\\\"",
         ),
         (
-            "a user of the cluster",
+            "of the cluster",
             proof(cluster, "bob", "people"),
             &[],
             403,
             "\\\"bob\\\"",
         ),
         (
-            "a master of the cluster",
-            proof(cluster, "root", "system:masters"),
+            "a master",
+            proof(cluster, "root", masters),
             &[],
             200,
             "List",
         ),
         (
             "a foreign user",
-            proof(&foreign, "root", "system:masters"),
+            proof(&foreign, "root", masters),
             &[],
             401,
             "Unauthorized",
         ),
-        ("a token", json!({ "token": nobody }), &[], 403, ":nobody"),
-        (
-            "a token with headers",
-            json!({ "token": nobody }),
-            MASTER,
-            403,
-            ":nobody",
-        ),
+        ("a token", token(own), &[], 403, ":nobody"),
+        ("a token with headers", token(own), MASTER, 403, ":nobody"),
         (
             "a token of nobody's",
-            json!({ "token": "nonsense" }),
+            token("nonsense"),
             &[],
             401,
             "Unauthorized",
         ),
         (
             "a token for others",
-            json!({ "token": audience }),
+            token(foreign_token),
             &[],
             401,
             "Unauthorized",
         ),
-    ];
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_believed_without_proof() {
+    let rig = Rig::start("callers").await;
+    let foreign = token_for(&rig.plane, "https://elsewhere.example").await;
+    let token = nobody(&rig.plane).await;
+    let cases = proofs_of_proxies(&rig).into_iter();
     let mut wrong = Vec::new();
-    for (what, user, headers, code, told) in cases {
-        let (answered, text) = ask(&rig, user, headers, LIST).await;
+    for (what, user, headers, code, told) in cases.chain(proofs_of_users(&rig, &token, &foreign)) {
+        let (answered, text) = ask(&rig, &user, headers, LIST).await;
         if answered != code || !text.contains(told) {
             wrong.push(format!(
                 "{what}: {answered}, not {code} with {told:?}: {text}"

@@ -90,7 +90,7 @@ async fn programs_in_go_end_up_exactly_where_the_server_is() {
     let wire = trouble.address();
     let admin = rig
         .plane
-        .kubeconfig_with(wire, rig.plane.user("admin", "system:masters"));
+        .kubeconfig_with(wire, &rig.plane.user("admin", "system:masters"));
     std::fs::write(&kubeconfig, admin.to_string()).unwrap();
     let ways = [
         ("informer", false),

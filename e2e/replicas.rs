@@ -275,7 +275,7 @@ async fn history(changes: usize, kills: usize) {
     let (tell, told) = watch::channel(None);
     let direct = |address| {
         let user = rig.plane.user("admin", "system:masters");
-        Client::try_from(plane::config(rig.plane.kubeconfig_with(address, user))).unwrap()
+        Client::try_from(plane::config(rig.plane.kubeconfig_with(address, &user))).unwrap()
     };
     let clients = [
         ("aggregated", rig.plane.client()),

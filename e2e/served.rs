@@ -30,6 +30,9 @@ const API: &str = "v1alpha1.porch.kpt.dev";
 /// The ServiceAccount of `deploy/`.
 pub const ACCOUNT: &str = "porch-server";
 
+/// How long a replica may take to be ready.
+const START: Duration = Duration::from_mins(1);
+
 /// One replica.
 pub struct Replica {
     directory: PathBuf,
@@ -47,7 +50,7 @@ impl Replica {
         let directory = plane.directory(name);
         let wire = Wire::to(plane.address()).await;
         let token = token(plane, HOME, ACCOUNT).await;
-        let kubeconfig = plane.kubeconfig_with(wire.address, json!({ "token": token }));
+        let kubeconfig = plane.kubeconfig_with(wire.address, &json!({ "token": token }));
         let kubeconfig_file = directory.join("kubeconfig");
         std::fs::write(&kubeconfig_file, kubeconfig.to_string()).unwrap();
         let pair = plane
@@ -88,7 +91,7 @@ impl Replica {
         let client = self.client(plane);
         let begun = std::time::Instant::now();
         while !plane::is_ready(&client).await {
-            if begun.elapsed() > Duration::from_secs(60) {
+            if begun.elapsed() > START {
                 let process = self.process.lock().unwrap();
                 panic!("never ready:\n{}", process.as_ref().unwrap().last_words());
             }
@@ -120,7 +123,7 @@ impl Replica {
 
     fn config(&self, plane: &Plane) -> Config {
         let user = plane.user("admin", "system:masters");
-        plane::config(plane.kubeconfig_with(self.address(), user))
+        plane::config(plane.kubeconfig_with(self.address(), &user))
     }
 }
 

@@ -297,7 +297,7 @@ impl Plane {
 
     /// Returns a kubeconfig of a user in a group.
     pub fn kubeconfig(&self, user: &str, group: &str) -> Value {
-        self.kubeconfig_with(self.address(), self.user(user, group))
+        self.kubeconfig_with(self.address(), &self.user(user, group))
     }
 
     /// Returns how a user in a group proves who that is.
@@ -306,7 +306,7 @@ impl Plane {
     }
 
     /// Returns a kubeconfig of a user at an address where the cluster's authority is to be believed.
-    pub fn kubeconfig_with(&self, address: std::net::SocketAddr, user: Value) -> Value {
+    pub fn kubeconfig_with(&self, address: std::net::SocketAddr, user: &Value) -> Value {
         let cluster = json!({
             "server": format!("https://{address}"),
             "certificate-authority-data": base64(&self.certificates.cluster.certificate),

@@ -5,7 +5,7 @@ pub mod kptfile;
 mod lifecycle;
 mod uid;
 
-pub use key::{PackageKey, RevisionKey, is_name, revision_number};
+pub use key::{PackageKey, RevisionKey, Unnameable, is_name, revision_number};
 pub use lifecycle::Lifecycle;
 pub use uid::{package_uid, revision_uid};
 

@@ -334,6 +334,10 @@ fn servers_that_are_absent_or_slow_are_told_apart() {
     let silent = quick(&format!("http://127.0.0.1:{port}/r.git"));
     assert!(matches!(silent, Error::TimedOut(_)), "{silent:?}");
     drop(listener);
+    // Another one: that which was silent has a caller in its queue, whom its end resets.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
     let refused = quick(&format!("http://127.0.0.1:{port}/r.git"));
     assert!(
         matches!(&refused, Error::Unreachable(text) if text.contains("connection refused")),

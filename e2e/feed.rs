@@ -85,6 +85,13 @@ fn version(record: &PackageRev) -> Version {
     version_of(record).unwrap()
 }
 
+/// Takes away what a test left.
+async fn end(plane: &Plane, namespace: &str) {
+    let (params, all) = (DeleteParams::default(), ListParams::default());
+    let api = records(plane, namespace);
+    api.delete_collection(&params, &all).await.unwrap();
+}
+
 /// Makes random changes; those that fail were not made, or were.
 async fn write(api: Api<PackageRev>, writer: u64, changes: usize) {
     let mut chance = Chance(7919 * (writer + 1));
@@ -207,6 +214,7 @@ async fn follow_through_trouble(changes: usize) {
     }
     let anew: usize = copies.iter().map(|it| it.begun - 1).sum();
     assert!(anew > 2, "only {anew} relists: the test tests little");
+    end(&plane, &namespace).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -254,6 +262,7 @@ async fn a_list_after_everything_was_restarted_is_never_older_than_what_was_told
     let replica = Replica::start(&plane).await;
     assert!(replica.catalog.seen() > told);
     assert_eq!(replica.served(&namespace), left);
+    end(&plane, &namespace).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -290,6 +299,7 @@ async fn what_was_written_can_be_asked_for_at_every_replica() {
             .await;
         assert_eq!(waited, Ok(()));
     }
+    end(&plane, &namespace).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -321,4 +331,5 @@ async fn an_outage_of_a_minute_hides_nothing_and_is_told() {
         (replica.served(&namespace) == now && replica.feed.problem().is_none()).then_some(())
     })
     .await;
+    end(&plane, &namespace).await;
 }

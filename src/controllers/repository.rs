@@ -109,7 +109,8 @@ impl Context {
             manager.stop().await;
         }
         self.means.tally.forget(&name.0, &name.1);
-        sync::delete_all(&self.means.client, &name.0, &name.1).await?;
+        let (_, records) = self.means.catalog.records_of(&name.0, &name.1);
+        sync::delete_all(&self.means.client, &name.0, &name.1, &records).await?;
         if let Some(uid) = uid {
             self.means.mirrors.remove(&uid).await?;
         }

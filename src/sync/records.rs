@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
     Api, Client,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions},
@@ -144,11 +145,17 @@ fn version_of(record: &PackageRev) -> Version {
     version.parse().unwrap_or_default()
 }
 
-/// Takes away all records of a Repository that is no more, whatever they say.
+/// Takes away all records of a Repository that is no more, whatever they say: those with its label, and `known`, which may
+/// have lost it.
 ///
 /// # Errors
 /// [`Error::Cluster`]: try again.
-pub async fn delete_all(client: &Client, namespace: &str, repository: &str) -> Result<(), Error> {
+pub async fn delete_all(
+    client: &Client,
+    namespace: &str,
+    repository: &str,
+    known: &[Arc<PackageRev>],
+) -> Result<(), Error> {
     let api: Api<PackageRev> = Api::namespaced(client.clone(), namespace);
     let some = ListParams::default()
         .labels(&format!("{REPOSITORY_LABEL}={repository}"))
@@ -157,31 +164,41 @@ pub async fn delete_all(client: &Client, namespace: &str, repository: &str) -> R
         let found = api.list_metadata(&some).await;
         let found = found.map_err(|error| Error::cluster("cannot list records", &error))?;
         if found.items.is_empty() {
-            return Ok(());
+            break;
         }
-        let names = found.items.into_iter().filter_map(|it| it.metadata.name);
-        let deeds = names.map(|name| remove(&api, name));
-        let mut done = stream::iter(deeds).buffer_unordered(AT_ONCE);
-        while let Some(result) = done.next().await {
-            result.map_err(|error| Error::cluster("cannot delete a record", &error))?;
-        }
+        let found = found.items.into_iter().map(|it| it.metadata);
+        remove_all(&api, found.collect()).await?;
     }
+    let known = known.iter().map(|it| it.metadata.clone());
+    remove_all(&api, known.collect()).await
 }
 
-async fn remove(api: &Api<PackageRev>, name: String) -> Result<(), kube::Error> {
-    let free = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+async fn remove_all(api: &Api<PackageRev>, records: Vec<ObjectMeta>) -> Result<(), Error> {
+    let deeds = records.into_iter().map(|record| remove(api, record));
+    let mut done = stream::iter(deeds).buffer_unordered(AT_ONCE);
+    while let Some(result) = done.next().await {
+        result.map_err(|error| Error::cluster("cannot delete a record", &error))?;
+    }
+    Ok(())
+}
+
+/// Takes a record away. One that is gone, or another by its name, is none of ours.
+async fn remove(api: &Api<PackageRev>, record: ObjectMeta) -> Result<(), kube::Error> {
+    let name = record.name.unwrap_or_default();
+    let free = Patch::Merge(json!({"metadata": {"uid": record.uid, "finalizers": null}}));
     let patched = api
         .patch_metadata(&name, &PatchParams::default(), &free)
         .await;
+    let params = DeleteParams::default().preconditions(Preconditions {
+        uid: record.uid,
+        resource_version: None,
+    });
     let deleted = match patched {
-        Ok(_) => api
-            .delete(&name, &DeleteParams::default())
-            .await
-            .map(|_| ()),
+        Ok(_) => api.delete(&name, &params).await.map(|_| ()),
         Err(error) => Err(error),
     };
     match deleted {
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => Ok(()),
         other => other,
     }
 }

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, ListParams, PostParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use porch::cache::Name;
 use serde_json::json;
@@ -159,6 +159,31 @@ async fn what_a_repository_left_is_swept_away() {
     world
         .patch("r", json!({"metadata": {"finalizers": null}}))
         .await;
+    world.until_served(&[]).await;
+    let left = world.records().list(&ListParams::default()).await.unwrap();
+    assert_eq!(left.items.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_lost_its_label_goes_with_its_repository() {
+    let world = World::start().await;
+    let git = Git::new(&world, "r");
+    git.package("a", "one");
+    git.push(&["main"]);
+    world.register_git("r", &git).await;
+    world.until_served(&["r.a.main"]).await;
+    let bare = Patch::Merge(json!({"metadata": {"labels": null}}));
+    let params = PatchParams::default();
+    world
+        .records()
+        .patch("r.a.main", &params, &bare)
+        .await
+        .unwrap();
+    world
+        .repositories()
+        .delete("r", &DeleteParams::default())
+        .await
+        .unwrap();
     world.until_served(&[]).await;
     let left = world.records().list(&ListParams::default()).await.unwrap();
     assert_eq!(left.items.len(), 0);

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Access, Error, Refs, fetch, packs, prepare};
+use super::{Access, Error, Pack, Refs, fetch, packs, prepare};
 
 /// First line of the file of refs (gitrepository-layout).
 const HEADER: &str = "# pack-refs with: peeled fully-peeled sorted ";
@@ -91,6 +91,24 @@ impl Mirror {
         } else {
             self.write_refs(refs)
         }
+    }
+
+    /// Puts the objects of a pack into the mirror, so that they can be read at once; no ref moves. For packs that were
+    /// pushed: what the mirror has is not sent again.
+    ///
+    /// # Errors
+    /// [`Error::Local`]; [`Error::Corrupt`].
+    pub fn keep(&self, pack: &Pack) -> Result<(), Error> {
+        if pack.is_empty() {
+            return Ok(());
+        }
+        let odb = self.odb()?;
+        let mut writer = packs::writer(self, &odb)?;
+        packs::write(&mut writer, &pack.bytes())?;
+        packs::commit(writer)?;
+        packs::tidy(self)?;
+        let refreshed = odb.refresh();
+        refreshed.map_err(|error| Error::Corrupt(error.message().into()))
     }
 
     /// Returns the mirror's refs.

@@ -24,6 +24,8 @@ pub(super) enum Mode {
 /// One entry of a tree.
 pub(super) struct Entry<'a> {
     pub(super) mode: Mode,
+    /// The mode as it is written.
+    pub(super) digits: &'a [u8],
     pub(super) name: &'a [u8],
     pub(super) id: Oid,
 }
@@ -70,7 +72,8 @@ pub(super) fn entries(data: &[u8]) -> impl Iterator<Item = Result<Entry<'_>, Err
 /// Splits `<octal mode> <name>\0<20 bytes of id>` off.
 fn split(data: &[u8]) -> Option<(Entry<'_>, &[u8])> {
     let space = data.iter().take(8).position(|byte| *byte == b' ')?;
-    let mode = u32::from_str_radix(std::str::from_utf8(&data[..space]).ok()?, 8).ok()?;
+    let digits = &data[..space];
+    let mode = u32::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok()?;
     let data = &data[space + 1..];
     let end = data.iter().position(|byte| *byte == 0)?;
     let (name, data) = (&data[..end], &data[end + 1..]);
@@ -83,7 +86,13 @@ fn split(data: &[u8]) -> Option<(Entry<'_>, &[u8])> {
         _ => return None,
     };
     let id = Oid::from_bytes(id).ok()?;
-    Some((Entry { mode, name, id }, rest))
+    let entry = Entry {
+        mode,
+        digits,
+        name,
+        id,
+    };
+    Some((entry, rest))
 }
 
 /// Returns the tree at a path below a tree, or nothing if there is no directory.

@@ -7,6 +7,7 @@ use super::{
     refs::is_id,
     tree::{self, Mode},
 };
+use crate::package::is_harmless;
 
 /// How deep directories of a package are entered.
 const DEEPEST: usize = 100;
@@ -106,7 +107,7 @@ fn enter(
     let object = tree::read(odb, id, ObjectType::Tree)?;
     for entry in tree::entries(object.data()) {
         let entry = entry?;
-        if !tree::is_harmless(entry.name) {
+        if !is_harmless(entry.name) {
             let name = String::from_utf8_lossy(entry.name);
             return Err(Error::Refused(format!(
                 "the package holds a file with the forbidden name {name:?}"

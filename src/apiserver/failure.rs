@@ -141,6 +141,20 @@ impl FieldError {
         Self::made(field, "FieldValueTooLong", "Too long", &detail)
     }
 
+    /// Returns that a change names no version, and must.
+    #[must_use]
+    pub fn unversioned() -> Self {
+        // Go prints this number, being unsigned, in its own way.
+        let head = "Invalid value: 0x0";
+        let detail = "must be specified for an update";
+        Self::made(
+            "metadata.resourceVersion",
+            "FieldValueInvalid",
+            head,
+            detail,
+        )
+    }
+
     fn made(field: impl Into<String>, reason: &'static str, head: &str, detail: &str) -> Self {
         let message = if detail.is_empty() {
             head.to_owned()

@@ -6,6 +6,7 @@
 //! - [`package`]: what a package is. Pure.
 //! - [`git`]: refs, objects and the wire. [`cache`]: the records in memory, their history, their followers.
 //! - [`sync`]: what Git says, settled into records; what the records say, fed into the cache.
+//! - [`engine`]: what users want of package revisions, done in Git and recorded.
 //! - [`apiserver`]: HTTP, verbs, tables, discovery. [`controllers`]: reconcilers.
 //! - [`standalone`]: a small control plane in the same process, for machines without a cluster.
 
@@ -16,6 +17,7 @@ pub mod certificate;
 pub mod config;
 pub mod controllers;
 pub mod crds;
+pub mod engine;
 pub mod git;
 pub mod package;
 pub mod serve;

@@ -13,7 +13,8 @@ use crate::{
         resources::{PackageRevisionResources, PackageRevisions, Packages},
     },
     cache::Catalog,
-    sync::{Contents, Feed, Mirrors, Tally},
+    engine::{self, Engine},
+    sync::{self, Contents, Failpoints, Feed, Lanes, Mirrors, Processes, Tally},
 };
 
 /// How many changes are kept for those who follow: a reader may fall behind by as many. An entry shares its objects with
@@ -24,7 +25,7 @@ const HISTORY: usize = 16_384;
 /// kill.
 const LAST_GRACE: Duration = Duration::from_secs(2);
 
-/// What is read: the records of a cluster, and the files behind them.
+/// What is read and written: the records of a cluster, and the files behind them.
 pub struct Reading {
     /// Feeds the cache.
     pub feed: Feed,
@@ -32,6 +33,9 @@ pub struct Reading {
     pub mirrors: Mirrors,
     /// What became of the looks at repositories, for `/metrics`.
     pub tally: Tally,
+    /// This process, and others that write.
+    pub processes: Processes,
+    engine: Engine,
     contents: Contents,
     /// The task that feeds; ended when this is dropped.
     feeding: JoinHandle<()>,
@@ -40,10 +44,32 @@ pub struct Reading {
 impl Reading {
     /// Starts to read. The marker is in `namespace`; `allow_file` says whether `file://` addresses are allowed.
     #[must_use]
-    pub fn start(client: &Client, namespace: &str, mirrors: PathBuf, allow_file: bool) -> Self {
+    pub fn start(
+        (client, processes): (&Client, Processes),
+        namespace: &str,
+        mirrors: PathBuf,
+        allow_file: bool,
+    ) -> Self {
         let feed = Feed::new(client.clone(), Catalog::new(HISTORY), namespace);
         let mirrors = Mirrors::new(mirrors);
         let contents = Contents::new(client.clone(), mirrors.clone(), allow_file);
+        let tally = Tally::default();
+        let means = sync::Means {
+            client: client.clone(),
+            catalog: feed.catalog().clone(),
+            mirrors: mirrors.clone(),
+            tally: tally.clone(),
+            processes: processes.clone(),
+            failpoints: Failpoints::default(),
+            clock: Arc::new(jiff::Timestamp::now),
+        };
+        let engine = Engine::new(engine::Means {
+            feed: feed.clone(),
+            contents: contents.clone(),
+            lanes: Lanes::new(client.clone(), mirrors.clone()),
+            sync: means,
+            allow_file,
+        });
         let feeding = tokio::spawn({
             let feed = feed.clone();
             async move { feed.run().await }
@@ -51,7 +77,9 @@ impl Reading {
         Self {
             feed,
             mirrors,
-            tally: Tally::default(),
+            tally,
+            processes,
+            engine,
             contents,
             feeding,
         }
@@ -61,10 +89,14 @@ impl Reading {
     #[must_use]
     pub fn register(&self, registry: Registry) -> Registry {
         let (feed, contents) = (self.feed.clone(), self.contents.clone());
+        let engine = || self.engine.clone();
+        let revisions = Arc::new(PackageRevisions::new(feed.clone(), engine()));
+        let files = PackageRevisionResources::new(feed.clone(), contents, engine());
+        let (files, packages) = (Arc::new(files), Arc::new(Packages::new(feed, engine())));
         registry
-            .serve(Arc::new(PackageRevisions::new(feed.clone())))
-            .serve(Arc::new(PackageRevisionResources::new(feed, contents)))
-            .serve(Arc::new(Packages::new(self.feed.clone())))
+            .serve_with_keeper(revisions.clone(), revisions)
+            .serve_with_keeper(files.clone(), files)
+            .serve_with_keeper(packages.clone(), packages)
     }
 
     /// Returns health that fails while the records can't be followed.

@@ -9,8 +9,8 @@ mod repository;
 mod task;
 
 pub use package_rev::{
-    FORMAT, GitObserved, Intent, KptfileObserved, Observed, Owner, PackageRev, PackageRevSpec,
-    PackageRevStatus, UserMetadata,
+    FORMAT, GitObserved, IntendedEdit, Intent, KptfileObserved, Observed, Owner, PackageRev,
+    PackageRevSpec, PackageRevStatus, UserMetadata,
 };
 pub use porch::{
     Condition, GitLock, Locator, PackageMetadata, PackageRevision, PackageRevisionResources,

@@ -197,13 +197,46 @@ pub struct KptfileObserved {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Intent {
-    /// Unique id of the write.
+    /// Unique id of the write: whoever settles it settles this one only.
     pub id: String,
     /// The process that writes.
     pub process: String,
-    /// Everything else about the write.
+    /// What it does to Git, each edit only if the ref still is as it says.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub edits: Vec<IntendedEdit>,
+    /// The user's half as it is once the write is done; absent if the write leaves it alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<UserMetadata>,
+    /// When it was found that its process is gone and Git was not changed: it holds nobody up any more, and is kept for a
+    /// while in case the change comes late.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lapsed: Option<Time>,
+    /// What a newer version wrote besides.
     #[serde(flatten)]
     pub rest: BTreeMap<String, serde_json::Value>,
+}
+
+impl Intent {
+    /// Returns whether it keeps others from writing.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.lapsed.is_none()
+    }
+}
+
+/// A change of one ref that is about to be made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct IntendedEdit {
+    /// Full name of the ref.
+    #[serde(rename = "ref")]
+    pub ref_: String,
+    /// The commit that it must point at before; absent if it must not be there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The commit that it points at then; absent if it is taken away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
 }
 
 /// Nothing: kept because the incumbent's records have a status too.

@@ -141,6 +141,27 @@ impl FieldError {
         Self::made(field, "FieldValueTooLong", "Too long", &detail)
     }
 
+    /// Returns that there are more than `most` of something.
+    #[must_use]
+    pub fn too_many(field: impl Into<String>, most: usize) -> Self {
+        let detail = format!("must have at most {most} items");
+        Self::made(field, "FieldValueTooMany", "Too many", &detail)
+    }
+
+    /// Returns that a change names no version, and must.
+    #[must_use]
+    pub fn unversioned() -> Self {
+        // Go prints this number, being unsigned, in its own way.
+        let head = "Invalid value: 0x0";
+        let detail = "must be specified for an update";
+        Self::made(
+            "metadata.resourceVersion",
+            "FieldValueInvalid",
+            head,
+            detail,
+        )
+    }
+
     fn made(field: impl Into<String>, reason: &'static str, head: &str, detail: &str) -> Self {
         let message = if detail.is_empty() {
             head.to_owned()

@@ -59,7 +59,7 @@ struct Clause<'a> {
     pretty: bool,
 }
 
-/// Returns the form that the answer to `action` has.
+/// Returns the form that the answer to `action` has; `plain` says that no table is made of it.
 ///
 /// # Errors
 /// [`Failure::NotAcceptable`] if none that is accepted can be made; [`Failure::BadRequest`] for a table with rows of an
@@ -68,10 +68,13 @@ pub(super) fn format(
     headers: &HeaderMap,
     query: &Query,
     action: Action,
+    plain: bool,
 ) -> Result<Format, Failure> {
-    let clause = clauses(headers)
-        .into_iter()
-        .find_map(|clause| accept(&clause, action).map(|found| (found, clause.pretty)));
+    let clause = clauses(headers).into_iter().find_map(|clause| {
+        let found = accept(&clause, action);
+        let found = found.filter(|(_, view)| !plain || !matches!(view, View::Table(_)));
+        found.map(|found| (found, clause.pretty))
+    });
     let Some(((encoding, view), pretty)) = clause else {
         return Err(Failure::NotAcceptable(format!(
             "only the following media types are accepted: {MADE}"
@@ -256,7 +259,7 @@ mod tests {
         if !accept.is_empty() {
             headers.insert(header::ACCEPT, accept.parse().unwrap());
         }
-        format(&headers, &Query::default(), action).map(|found| (found.encoding, found.view))
+        format(&headers, &Query::default(), action, false).map(|found| (found.encoding, found.view))
     }
 
     #[test]

@@ -89,6 +89,12 @@ impl Query {
         Ok(Some(number))
     }
 
+    /// Returns how many objects are wanted at most; zero is all.
+    fn limit(&self) -> Result<usize, Failure> {
+        let limit = self.number("limit")?.unwrap_or_default();
+        Ok(usize::try_from(limit).unwrap_or(0))
+    }
+
     /// Returns the version named by `resourceVersion`.
     pub(super) fn version(&self) -> Result<Option<Version>, Failure> {
         let text = self.get("resourceVersion").unwrap_or_default();
@@ -120,12 +126,11 @@ impl Query {
 
     /// Returns what a reader of a collection asks for.
     pub(super) fn list_options(&self, watch: bool) -> Result<ListOptions, Failure> {
-        let limit = self.number("limit")?.unwrap_or_default();
         let seconds = self.number("timeoutSeconds")?;
         let options = ListOptions {
             version: self.version()?,
             version_match: None,
-            limit: usize::try_from(limit).unwrap_or(0),
+            limit: self.limit()?,
             continue_token: self.text("continue"),
             bookmarks: self.flag("allowWatchBookmarks"),
             send_initial: self.choice("sendInitialEvents"),
@@ -195,6 +200,8 @@ impl Query {
             label_selector: self.text("labelSelector"),
             field_selector: self.text("fieldSelector"),
             propagation_policy: self.text("propagationPolicy"),
+            orphan_dependents: self.choice("orphanDependents"),
+            limit: self.limit()?,
         })
     }
 }

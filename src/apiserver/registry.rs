@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Kind, Resource, Writer,
+    Keeper, Kind, ObjectWriter, Resource, Writer,
     endpoint::{Endpoint, Erased},
     request::Place,
 };
@@ -44,6 +44,17 @@ impl Registry {
             resource: Arc::new(Erased(resource)),
             writer: Some(writer),
         })
+    }
+
+    /// Returns this registry with a kind that can be read, and whose objects `keeper` lets be changed.
+    #[must_use]
+    pub fn serve_with_keeper<R: Resource, K: Keeper>(
+        self,
+        resource: Arc<R>,
+        keeper: Arc<K>,
+    ) -> Self {
+        let writer = ObjectWriter::new(resource.clone(), keeper);
+        self.serve_with_writer(resource, Arc::new(writer))
     }
 
     /// Returns this registry with all that `other` serves.

@@ -53,6 +53,12 @@ impl Kind {
         }
         format!("{}/{}", self.group, self.version)
     }
+
+    /// Returns whether what is shown at a subresource is never a row of a table.
+    pub(super) fn is_plain(&self, subresource: &str) -> bool {
+        let mut below = self.subresources.iter();
+        below.any(|below| below.name == subresource && below.plain)
+    }
 }
 
 /// What a caller is told who asks for a verb that the kind never has.
@@ -71,6 +77,8 @@ pub struct Subresource {
     pub name: String,
     /// What may be done, sorted.
     pub verbs: Vec<String>,
+    /// Whether it shows the object as it is and never as a row of a table.
+    pub plain: bool,
 }
 
 /// One column of a printed list.

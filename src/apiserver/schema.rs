@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
+use super::{Shape, openapi};
+
 /// Where references to other components begin.
 pub(super) const COMPONENTS: &str = "#/components/schemas/";
 /// The prefix of the names of Kubernetes' own types.
@@ -49,6 +51,73 @@ impl Schema {
             *schema = with_metadata(schema.take());
         }
         Self { model, components }
+    }
+
+    /// Returns the shape of an object of the kind, as far as it is a matter of names and types: what else the schema says
+    /// is not asked of those who write.
+    pub(super) fn shape(&self) -> Shape {
+        let mut components = openapi::meta();
+        components.extend(self.components.clone());
+        let reference = json!({ "$ref": format!("{COMPONENTS}{}", self.model) });
+        let object = if self.model.is_empty() {
+            with_metadata(json!({ "x-kubernetes-preserve-unknown-fields": true }))
+        } else {
+            reference
+        };
+        let plain = plain(&object, &components, 0);
+        Shape::parse(&plain).expect("only words that are understood are left")
+    }
+}
+
+/// How deep a schema is followed: one that refers to itself is taken for anything further down.
+const DEEPEST: usize = 32;
+
+/// Returns a schema without references and without everything but names and types.
+fn plain(schema: &Value, components: &BTreeMap<String, Value>, depth: usize) -> Value {
+    let mut out = Map::new();
+    if depth > DEEPEST {
+        return out.into();
+    }
+    let below = |schema: &Value| plain(schema, components, depth + 1);
+    for (word, value) in schema.as_object().into_iter().flatten() {
+        let said = match word.as_str() {
+            "$ref" => {
+                let name = value.as_str().unwrap_or_default();
+                let found = components.get(name.trim_start_matches(COMPONENTS));
+                out.extend(members(found.map(below).unwrap_or_default()));
+                continue;
+            }
+            "allOf" => {
+                for part in value.as_array().into_iter().flatten() {
+                    out.extend(members(below(part)));
+                }
+                continue;
+            }
+            "properties" => members(value.clone())
+                .iter()
+                .map(|(name, member)| (name.clone(), below(member)))
+                .collect(),
+            "items" => below(value),
+            "additionalProperties" if value.is_object() => below(value),
+            "type"
+            | "format"
+            | "additionalProperties"
+            | "x-kubernetes-list-type"
+            | "x-kubernetes-list-map-keys"
+            | "x-kubernetes-map-type"
+            | "x-kubernetes-preserve-unknown-fields"
+            | "x-kubernetes-int-or-string" => value.clone(),
+            _ => continue,
+        };
+        out.insert(word.clone(), said);
+    }
+    out.into()
+}
+
+fn members(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(members) => members,
+        _ => Map::new(),
     }
 }
 

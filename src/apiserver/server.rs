@@ -4,6 +4,7 @@
 //! id, the net under panics, its trace and log line, its deadline, who asks, whether they may; then the verb.
 
 use std::{
+    collections::BTreeSet,
     convert::Infallible,
     panic::AssertUnwindSafe,
     sync::Arc,
@@ -273,7 +274,8 @@ impl Shared {
         let attributes = Attributes::Objects(action, &place, &query);
         let allowed = self.settings.authorizer.check(&user, &attributes);
         within(deadline, allowed).await?;
-        let format = negotiate::format(&parts.headers, &query, action)?;
+        let plain = endpoint.resource.kind().is_plain(&place.subresource);
+        let format = negotiate::format(&parts.headers, &query, action, plain)?;
         let ask = Ask {
             place,
             query,
@@ -295,6 +297,7 @@ impl Shared {
             stream: body.take().unwrap_or_default(),
             limit: self.settings.body_limit,
             user,
+            deadline,
         };
         within(deadline, perform(endpoint, action, ask, body)).await
     }
@@ -343,7 +346,7 @@ async fn perform(
         _ => change(endpoint, action, ask, body).await?,
     };
     let mut response = answer::write(done, format).await;
-    for value in warnings.iter().filter_map(|text| warning(text)) {
+    for value in bounded(warnings).iter().filter_map(|text| warning(text)) {
         response.headers_mut().append(header::WARNING, value);
     }
     Ok(response)
@@ -359,6 +362,27 @@ async fn change(
         return Err(Failure::MethodNotAllowed { allow: Vec::new() });
     };
     verbs::write(endpoint.resource.kind(), writer, action, ask, body).await
+}
+
+/// Returns each sentence once, as long as they fit into the head of an answer; then all are short, and the rest is left
+/// out (kube-apiserver's limits).
+fn bounded(warnings: Vec<String>) -> Vec<String> {
+    let (most, short) = (4096, 256);
+    let mut seen = BTreeSet::new();
+    let mut kept: Vec<String> = warnings
+        .into_iter()
+        .filter(|text| seen.insert(text.clone()))
+        .collect();
+    let length = |texts: &[String]| texts.iter().map(|text| text.chars().count()).sum::<usize>();
+    if length(&kept) > most {
+        for text in &mut kept {
+            *text = text.chars().take(short).collect();
+        }
+        while length(&kept) > most {
+            kept.pop();
+        }
+    }
+    kept
 }
 
 /// Returns the value of a `Warning` header that says `text`.

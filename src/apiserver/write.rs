@@ -7,7 +7,7 @@ use std::future::Future;
 
 use bytes::Bytes;
 
-use super::{Failure, Identity};
+use super::{Caller, Failure, Identity};
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +82,10 @@ pub struct WriteOptions {
     pub field_selector: String,
     /// What becomes of dependents, if the query says so (a body may say it too).
     pub propagation_policy: String,
+    /// The same in older words.
+    pub orphan_dependents: Option<bool>,
+    /// At most so many of a collection; zero is all.
+    pub limit: usize,
 }
 
 /// A request to change something.
@@ -101,6 +105,8 @@ pub struct Write {
     pub options: WriteOptions,
     /// Who asks.
     pub user: Identity,
+    /// Who waits for the answer.
+    pub caller: Caller,
 }
 
 /// What was done, with the whole object (or the `Status` or list of a deletion) as one line of JSON.
@@ -134,7 +140,8 @@ impl From<Written> for Reply {
 
 /// One who changes the objects of one kind.
 pub trait Writer: Send + Sync + 'static {
-    /// Does what `write` says and returns what came of it. It is run to its end even if the caller has gone.
+    /// Does what `write` says and returns what came of it. It is run to its end even if the caller has gone: one who
+    /// would rather not begin then asks [`Write::caller`].
     ///
     /// # Errors
     /// Whatever the caller is to be told.

@@ -103,6 +103,12 @@ impl Catalog {
         (self.seen(), state.live.of_repository(&repository))
     }
 
+    /// Returns the records behind a `PorchPackage`, by name; not those that Git was not read for.
+    #[must_use]
+    pub fn records_of_package(&self, package: &Name) -> Vec<Arc<PackageRev>> {
+        self.state().live.of_package(package).cloned().collect()
+    }
+
     /// Returns a record by its name, served or not.
     #[must_use]
     pub fn record(&self, namespace: &str, name: &str) -> Option<Arc<PackageRev>> {

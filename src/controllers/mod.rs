@@ -25,7 +25,7 @@ use kube_runtime::{
 use crate::{
     api::Repository,
     cache::Catalog,
-    sync::{self, Clock, Means, Mirrors, Tally},
+    sync::{self, Clock, Failpoints, Means, Mirrors, Processes, Tally},
 };
 
 /// How many Repositories are reconciled at once. A reconciliation never waits for Git, only for the cluster.
@@ -54,6 +54,8 @@ pub struct Settings {
     pub mirrors: Mirrors,
     /// Where looks are counted.
     pub tally: Tally,
+    /// This process and others that write.
+    pub processes: Processes,
     /// Whether `file://` addresses are allowed.
     pub allow_file: bool,
     /// How often to look at a Repository that has no schedule.
@@ -73,6 +75,7 @@ impl Settings {
         Self {
             mirrors,
             tally: Tally::default(),
+            processes: Processes::alone(),
             allow_file,
             interval,
             zone: TimeZone::system(),
@@ -95,6 +98,8 @@ pub async fn run(
         catalog,
         mirrors: settings.mirrors.clone(),
         tally: settings.tally.clone(),
+        processes: settings.processes.clone(),
+        failpoints: Failpoints::default(),
         clock: settings.clock.clone(),
     };
     let (context, moved) = repository::Context::new(means, settings);

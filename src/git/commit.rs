@@ -32,7 +32,8 @@ pub(super) fn read(odb: &Odb<'_>, id: Oid) -> Result<Commit, Error> {
     Ok(parse(tree::read(odb, id, ObjectType::Commit)?.data()))
 }
 
-fn parse(data: &[u8]) -> Commit {
+/// Returns what the bytes of a commit say.
+pub(super) fn parse(data: &[u8]) -> Commit {
     let mut commit = Commit::default();
     let mut rest = data;
     while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {

@@ -7,6 +7,7 @@ use super::{
     refs::is_id,
     tree::{self, Mode},
 };
+use crate::package::is_harmless;
 
 /// How deep directories of a package are entered.
 const DEEPEST: usize = 100;
@@ -74,6 +75,13 @@ pub fn paths(mirror: &Mirror, tree: &str) -> Result<Vec<String>, Error> {
     Ok(all.into_iter().map(|(path, _)| path).collect())
 }
 
+/// Returns the id that Git gives a file with this content.
+#[must_use]
+pub fn blob_id(content: &[u8]) -> String {
+    let id = Oid::hash_object(ObjectType::Blob, content);
+    id.expect("any bytes are a blob").to_string()
+}
+
 /// Returns how many files a package has.
 ///
 /// # Errors
@@ -106,7 +114,7 @@ fn enter(
     let object = tree::read(odb, id, ObjectType::Tree)?;
     for entry in tree::entries(object.data()) {
         let entry = entry?;
-        if !tree::is_harmless(entry.name) {
+        if !is_harmless(entry.name) {
             let name = String::from_utf8_lossy(entry.name);
             return Err(Error::Refused(format!(
                 "the package holds a file with the forbidden name {name:?}"

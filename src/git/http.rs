@@ -11,13 +11,13 @@ use std::{
 
 use flate2::{Compression, write::GzEncoder};
 use ureq::{
-    Agent, Body,
+    Agent, Body, Timeout,
     http::Response,
     tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
 };
 use url::Url;
 
-use super::{Access, Error};
+use super::{Access, Error, receive::Abilities};
 
 /// How often a repository may say that it lives elsewhere.
 const REDIRECTS: usize = 5;
@@ -50,6 +50,8 @@ struct Learned {
     dialect: Dialect,
     /// Where the repository said that it lives, on the same authority.
     base: Option<Url>,
+    /// What the server can do with a push; nothing until it was asked.
+    abilities: Option<Arc<Abilities>>,
 }
 
 impl Link {
@@ -95,6 +97,26 @@ impl<'a> Talk<'a> {
     /// Remembers the protocol that the server speaks.
     pub(super) fn speaks(&self, dialect: Dialect) {
         self.access.link.learn(|learned| learned.dialect = dialect);
+    }
+
+    /// Returns what the server is known to do with a push.
+    pub(super) fn abilities(&self) -> Option<Arc<Abilities>> {
+        self.access.link.learned().abilities
+    }
+
+    /// Remembers what the server can do with a push.
+    pub(super) fn can(&self, abilities: Arc<Abilities>) {
+        self.access
+            .link
+            .learn(|learned| learned.abilities = Some(abilities));
+    }
+
+    /// Forgets what may have changed since it was learned: where the repository lives, and what can be done with a push.
+    pub(super) fn forget(&self) {
+        self.access.link.learn(|learned| {
+            learned.base = None;
+            learned.abilities = None;
+        });
     }
 
     /// Returns the server's advertisement of `service`, of protocol 2 if it can.
@@ -151,6 +173,37 @@ impl<'a> Talk<'a> {
             request.send(body)
         };
         self.judge(sent.map_err(|error| self.failed(&error))?)
+    }
+
+    /// Returns the answer of a service that changes the repository, whatever its status; sent once, never again.
+    ///
+    /// # Errors
+    /// [`Error::Uncertain`] unless it is certain that no byte was sent; then the errors of a server that is not reached.
+    pub(super) fn submit(&self, service: &str, body: &[u8]) -> Result<Response<Body>, Error> {
+        let mut request = self
+            .agent
+            .post(self.url(service).as_str())
+            .header("content-type", format!("application/x-{service}-request"))
+            .header("accept", format!("application/x-{service}-result"));
+        if let Some(value) = self.access.credentials.header()? {
+            request = request.header("authorization", value);
+        }
+        request.send(body).map_err(|error| {
+            let failed = self.failed(&error);
+            if is_before(&error) {
+                failed
+            } else {
+                self.uncertain(&failed)
+            }
+        })
+    }
+
+    /// Returns the error of a change whose answer was lost.
+    pub(super) fn uncertain(&self, why: &dyn std::fmt::Display) -> Error {
+        let at = &self.access.address;
+        Error::Uncertain(format!(
+            "{at}: whether the push was done is not known: {why}"
+        ))
     }
 
     /// Returns the error of an answer that was cut short or is none.
@@ -215,7 +268,10 @@ impl<'a> Talk<'a> {
     }
 
     /// Returns the answer if it is one.
-    fn judge(&self, response: Response<Body>) -> Result<Response<Body>, Error> {
+    ///
+    /// # Errors
+    /// What its status says.
+    pub(super) fn judge(&self, response: Response<Body>) -> Result<Response<Body>, Error> {
         let at = || self.access.address.to_string();
         match response.status().as_u16() {
             200 => Ok(response),
@@ -223,6 +279,10 @@ impl<'a> Talk<'a> {
             403 => Err(Error::Forbidden(at())),
             404 | 410 => Err(Error::NotFound(at())),
             408 | 504 => Err(Error::TimedOut(format!("{}: the server gave up", at()))),
+            413 => Err(Error::TooLarge(format!(
+                "{}: the server takes no request of this size",
+                at()
+            ))),
             429 => Err(Error::Throttled(at())),
             code @ 500.. => Err(Error::Unreachable(format!("{}: status code: {code}", at()))),
             code => Err(Error::Protocol(format!(
@@ -262,6 +322,26 @@ impl<'a> Talk<'a> {
             io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Error::TimedOut(at.to_string()),
             _ => Error::Unreachable(format!("{at}: {error}")),
         }
+    }
+}
+
+/// Returns whether a request failed before anything of it was sent.
+fn is_before(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::Timeout(kind) => matches!(kind, Timeout::Resolve | Timeout::Connect),
+        ureq::Error::Io(error) => {
+            let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+            let certificate =
+                |error: &rustls::Error| matches!(error, rustls::Error::InvalidCertificate(_));
+            error.kind() == io::ErrorKind::ConnectionRefused || inner.is_some_and(certificate)
+        }
+        ureq::Error::Rustls(rustls::Error::InvalidCertificate(_))
+        | ureq::Error::Tls(_)
+        | ureq::Error::HostNotFound
+        | ureq::Error::ConnectionFailed
+        | ureq::Error::Http(_)
+        | ureq::Error::BadUri(_) => true,
+        _ => false,
     }
 }
 

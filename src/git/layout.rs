@@ -144,6 +144,14 @@ fn within(rest: &str, scope: &Scope) -> Option<(String, String)> {
     Some((directory.into(), last.into()))
 }
 
+/// Returns the name of a ref as people say it: `basens/v1` for `refs/tags/basens/v1`.
+#[must_use]
+pub fn short_name(name: &str) -> &str {
+    let known = ["refs/heads/", "refs/tags/"];
+    let short = known.iter().find_map(|prefix| name.strip_prefix(prefix));
+    short.unwrap_or(name)
+}
+
 /// Returns the name of the ref that marks a published revision as proposed for deletion. `directory` is the full path.
 #[must_use]
 pub fn deletion_ref(directory: &str, workspace: &str, revision: i64) -> String {

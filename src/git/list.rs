@@ -26,28 +26,48 @@ pub fn list_refs(access: &Access) -> Result<Refs, Error> {
     if let Some(directory) = access.address.directory() {
         return local(&directory);
     }
+    remote(access, &["refs/heads/", "refs/tags/"])
+}
+
+/// Returns those of the named refs that a repository has, asked in one exchange where the server can.
+///
+/// # Errors
+/// As [`list_refs`].
+pub fn list_some(access: &Access, names: &[&str]) -> Result<Refs, Error> {
+    prepare()?;
+    let all = match access.address.directory() {
+        Some(directory) => local(&directory)?,
+        None => remote(access, names)?,
+    };
+    let wanted = names
+        .iter()
+        .filter_map(|name| Some((*name, all.get(name)?)));
+    Ok(wanted
+        .map(|(name, target)| (name, target.clone()))
+        .collect())
+}
+
+/// Asks a server for the refs below these prefixes; an old one tells of all.
+fn remote(access: &Access, prefixes: &[&str]) -> Result<Refs, Error> {
     let talk = Talk::new(access)?;
     if talk.dialect() != Dialect::Zero {
-        match two(talk) {
+        match two(talk, prefixes) {
             Err(Error::Protocol(_) | Error::Forbidden(_) | Error::NotFound(_)) => {}
             done => return done,
         }
     }
-    advertised(talk)
+    advertised(talk, prefixes)
 }
 
 /// Asks a server of protocol 2.
-fn two(talk: Talk<'_>) -> Result<Refs, Error> {
+fn two(talk: Talk<'_>, prefixes: &[&str]) -> Result<Refs, Error> {
     let mut body = Vec::new();
     write_line(&mut body, "command=ls-refs\n");
     write_line(&mut body, &format!("agent={}\n", AGENT.replace(' ', "-")));
     body.extend_from_slice(b"0001");
-    for line in [
-        "peel\n",
-        "ref-prefix refs/heads/\n",
-        "ref-prefix refs/tags/\n",
-    ] {
-        write_line(&mut body, line);
+    write_line(&mut body, "peel\n");
+    for prefix in prefixes {
+        write_line(&mut body, &format!("ref-prefix {prefix}\n"));
     }
     body.extend_from_slice(b"0000");
     let response = talk.post(SERVICE, &body, Dialect::Two)?;
@@ -101,7 +121,8 @@ fn understood(id: &str) -> Result<(), Error> {
     Err(unsupported("sha256"))
 }
 
-fn unsupported(format: &str) -> Error {
+/// Returns the error of a repository whose ids are others.
+pub(super) fn unsupported(format: &str) -> Error {
     let format: String = format
         .chars()
         .filter(char::is_ascii_alphanumeric)
@@ -125,7 +146,7 @@ fn parse_two(line: &str) -> Option<(&str, &str, Option<&str>)> {
 }
 
 /// Asks for the advertisement: of refs, or of protocol 2, which is then spoken.
-fn advertised(talk: Talk<'_>) -> Result<Refs, Error> {
+fn advertised(talk: Talk<'_>, prefixes: &[&str]) -> Result<Refs, Error> {
     let response = talk.advertisement(SERVICE)?;
     let reader = response
         .into_body()
@@ -133,7 +154,7 @@ fn advertised(talk: Talk<'_>) -> Result<Refs, Error> {
         .limit(LIMIT)
         .reader();
     let Some(refs) = read_advertisement(talk, reader)? else {
-        return two(talk);
+        return two(talk, prefixes);
     };
     talk.speaks(Dialect::Zero);
     Ok(refs)

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Access, Error, Refs, fetch, packs, prepare};
+use super::{Access, Error, Pack, Refs, fetch, packs, prepare};
 
 /// First line of the file of refs (gitrepository-layout).
 const HEADER: &str = "# pack-refs with: peeled fully-peeled sorted ";
@@ -93,6 +93,24 @@ impl Mirror {
         }
     }
 
+    /// Puts the objects of a pack into the mirror, so that they can be read at once; no ref moves. For packs that were
+    /// pushed: what the mirror has is not sent again.
+    ///
+    /// # Errors
+    /// [`Error::Local`]; [`Error::Corrupt`].
+    pub fn keep(&self, pack: &Pack) -> Result<(), Error> {
+        if pack.is_empty() {
+            return Ok(());
+        }
+        let odb = self.odb()?;
+        let mut writer = packs::writer(self, &odb)?;
+        packs::write(&mut writer, &pack.bytes())?;
+        packs::commit(writer)?;
+        packs::tidy(self)?;
+        let refreshed = odb.refresh();
+        refreshed.map_err(|error| Error::Corrupt(error.message().into()))
+    }
+
     /// Returns the mirror's refs.
     ///
     /// # Errors
@@ -115,6 +133,18 @@ impl Mirror {
     pub fn contains(&self, id: &str) -> bool {
         git2::Oid::from_str(id)
             .is_ok_and(|id| self.repository.odb().is_ok_and(|odb| odb.exists(id)))
+    }
+
+    /// Returns whether one commit has another in its history; not if either is missing.
+    #[must_use]
+    pub fn reaches(&self, commit: &str, ancestor: &str) -> bool {
+        let (commit, ancestor) = (git2::Oid::from_str(commit), git2::Oid::from_str(ancestor));
+        let (Ok(commit), Ok(ancestor)) = (commit, ancestor) else {
+            return false;
+        };
+        self.repository
+            .graph_descendant_of(commit, ancestor)
+            .unwrap_or(false)
     }
 
     /// Returns the directory of the mirror.

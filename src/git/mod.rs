@@ -1,39 +1,54 @@
 //! Refs, objects and the wire: the only room that knows libgit2.
 //!
 //! In comes the address of a repository with what opens it, out come its refs, a mirror of its objects on disk, and the
-//! package revisions that they hold. Every call blocks: callers run them where blocking is allowed. It never prints a
+//! package revisions that they hold; in come new files and edits of refs, out goes one push. Every call blocks: callers run them where blocking is allowed. It never prints a
 //! credential, never runs another program, never trusts a name that a server or a tree gave it, and never reads the
 //! user's own Git configuration.
 
 mod access;
 mod commit;
+mod commit_write;
 mod fetch;
 mod files;
 mod history;
 mod http;
 mod layout;
 mod list;
+mod message;
 mod mirror;
+mod pack;
 mod packet;
 mod packs;
+mod push;
+mod push_local;
+mod receive;
 mod refs;
+mod report;
 mod scan;
 mod seed;
 mod tree;
+mod tree_write;
+mod verdict;
 mod walk;
+mod workbench;
 
 pub use access::{Access, Address, Credentials, Secret, Timeouts};
 pub use commit::{Annotation, annotations};
-pub use files::{File, Limits, file_count, files, paths};
-pub use layout::{RefKind, Scope, classify, lifecycle};
-pub use list::list_refs;
+pub use commit_write::{NewCommit, Person};
+pub use files::{File, Limits, blob_id, file_count, files, paths};
+pub use layout::{RefKind, Scope, classify, deletion_ref, lifecycle, short_name};
+pub use list::{list_refs, list_some};
+pub use message::{approval_message, deletion_message, task_message};
 pub use mirror::Mirror;
+pub use pack::Pack;
+pub use push::{Pushed, RefEdit, Refusal, Refused, push};
 pub use refs::{RefTarget, Refs};
 pub use scan::{Found, Reading, Scan, Scanner, Skipped, Unread};
 pub use seed::{Step, seed};
+pub use workbench::Workbench;
 
 /// What goes wrong with a repository, by what can be done next. No message holds a credential.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// The server does not answer: try again soon.
     #[error("{0}")]
@@ -74,9 +89,15 @@ pub enum Error {
     /// The address, or what should open it, is not acceptable.
     #[error("{0}")]
     Refused(String),
-    /// More than this server is willing to read.
+    /// More than this server is willing to read, or the other to take.
     #[error("{0}")]
     TooLarge(String),
+    /// The server has no room for what was sent; nothing was done.
+    #[error("{0}")]
+    Full(String),
+    /// The answer to a push was lost: it may have been done, and may yet be. The refs must be looked at.
+    #[error("{0}")]
+    Uncertain(String),
 }
 
 impl Error {

@@ -49,10 +49,16 @@ pub(super) fn commit(pack: Indexer<'_>) -> Result<String, Error> {
 /// # Errors
 /// [`Error::Local`]; [`Error::Corrupt`]. The mirror is whole all the same.
 pub(super) fn tidy(mirror: &Mirror) -> Result<(), Error> {
-    let small = survey(mirror)?;
-    if small.len() <= MOST {
+    if survey(mirror)?.len() <= MOST {
         return Ok(());
     }
+    let path = mirror.directory().join("tidy.lock");
+    let lock = fs::File::create(&path).map_err(|error| Error::local(&path, &error))?;
+    if lock.try_lock().is_err() {
+        // Somebody is at it, in this process or another.
+        return Ok(());
+    }
+    let small = survey(mirror)?;
     let mut ids = BTreeSet::new();
     for pack in &small {
         let index = pack.with_extension("idx");

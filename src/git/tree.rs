@@ -24,6 +24,8 @@ pub(super) enum Mode {
 /// One entry of a tree.
 pub(super) struct Entry<'a> {
     pub(super) mode: Mode,
+    /// The mode as it is written.
+    pub(super) digits: &'a [u8],
     pub(super) name: &'a [u8],
     pub(super) id: Oid,
 }
@@ -70,7 +72,8 @@ pub(super) fn entries(data: &[u8]) -> impl Iterator<Item = Result<Entry<'_>, Err
 /// Splits `<octal mode> <name>\0<20 bytes of id>` off.
 fn split(data: &[u8]) -> Option<(Entry<'_>, &[u8])> {
     let space = data.iter().take(8).position(|byte| *byte == b' ')?;
-    let mode = u32::from_str_radix(std::str::from_utf8(&data[..space]).ok()?, 8).ok()?;
+    let digits = &data[..space];
+    let mode = u32::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok()?;
     let data = &data[space + 1..];
     let end = data.iter().position(|byte| *byte == 0)?;
     let (name, data) = (&data[..end], &data[end + 1..]);
@@ -83,7 +86,13 @@ fn split(data: &[u8]) -> Option<(Entry<'_>, &[u8])> {
         _ => return None,
     };
     let id = Oid::from_bytes(id).ok()?;
-    Some((Entry { mode, name, id }, rest))
+    let entry = Entry {
+        mode,
+        digits,
+        name,
+        id,
+    };
+    Some((entry, rest))
 }
 
 /// Returns the tree at a path below a tree, or nothing if there is no directory.
@@ -125,65 +134,9 @@ pub(super) fn kptfile(odb: &Odb<'_>, tree: Oid) -> Result<Option<Oid>, Error> {
     Ok(found.and_then(|(mode, id)| matches!(mode, Mode::File | Mode::Link).then_some(id)))
 }
 
-/// Returns whether a name can be that of a file or directory of a package: no way out of it, and nothing that a
-/// checkout would take for Git's own directory on any system.
-pub(super) fn is_harmless(name: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(name).to_lowercase();
-    let visible: String = text.chars().filter(|c| !is_ignorable(*c)).collect();
-    let stem = visible
-        .split(':')
-        .next()
-        .unwrap_or_default()
-        .trim_end_matches([' ', '.']);
-    !name.is_empty()
-        && !name.contains(&b'/')
-        && name != b"."
-        && name != b".."
-        && !matches!(stem, ".git" | "git~1")
-}
-
-/// Characters that HFS+ ignores in names (git's `fsck` lists them).
-fn is_ignorable(c: char) -> bool {
-    matches!(c, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_that_lead_out_or_into_git_are_not_harmless() {
-        for name in [
-            "",
-            ".",
-            "..",
-            "a/b",
-            ".git",
-            ".GIT",
-            ".Git",
-            ".git.",
-            ".git ",
-            "GIT~1",
-            ".g\u{200c}it",
-            ".git::$INDEX_ALLOCATION",
-        ] {
-            assert!(!is_harmless(name.as_bytes()), "{name:?}");
-        }
-        for name in [
-            "Kptfile",
-            ".gitignore",
-            ".github",
-            "...",
-            "a..b",
-            "git",
-            "über",
-            "a b",
-            ".gitmodules",
-        ] {
-            assert!(is_harmless(name.as_bytes()), "{name:?}");
-        }
-        assert!(is_harmless(b"\xff\xfe"));
-    }
 
     #[test]
     fn what_is_no_tree_is_told_and_ends() {

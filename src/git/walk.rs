@@ -8,6 +8,7 @@ use super::{
     Error,
     tree::{self, Entry, Mode},
 };
+use crate::package::is_harmless;
 
 /// How deep directories are entered.
 const DEEPEST: usize = 100;
@@ -125,7 +126,7 @@ fn name<'a>(entry: &Entry<'a>, depth: usize) -> Result<&'a str, String> {
     if depth >= DEEPEST {
         return Err(format!("it is deeper than {DEEPEST} directories"));
     }
-    if !tree::is_harmless(entry.name) {
+    if !is_harmless(entry.name) {
         return Err("a directory must not have this name".into());
     }
     std::str::from_utf8(entry.name).map_err(|_| "its name is not UTF-8".into())

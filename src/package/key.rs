@@ -2,10 +2,7 @@
 
 use std::fmt;
 
-/// Longest label of DNS (RFC 1123), in bytes.
-const LABEL: usize = 63;
-/// Longest object name, in bytes (Kubernetes API conventions).
-const NAME: usize = 253;
+use super::syntax::{LABEL, NAME, is_label};
 
 /// A package within its namespace: the Repository and the path below the Repository's directory.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,15 +79,6 @@ impl fmt::Display for Unnameable {
 #[must_use]
 pub fn is_name(text: &str) -> bool {
     text.len() <= NAME && text.split('.').all(is_label)
-}
-
-fn is_label(text: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    !text.is_empty()
-        && text.len() <= LABEL
-        && text.bytes().all(inner)
-        && !text.starts_with('-')
-        && !text.ends_with('-')
 }
 
 /// Returns the number of a revision from the last part of its ref: one leading `v` is dropped, the rest is a decimal

@@ -20,7 +20,10 @@ use crate::{
     apiserver::{self, Limits, Metrics, Registry, Server},
     config::Serve,
     controllers::{self, Shard},
-    sync::lease::{Lease, Terms},
+    sync::{
+        Processes,
+        lease::{Lease, Terms},
+    },
     wiring::{self, Reading, end_on_signal},
 };
 
@@ -57,14 +60,20 @@ async fn serve(flags: &Serve) -> anyhow::Result<()> {
     };
     let callers = callers::Callers::start(flags, &client).await?;
     let directory = flags.repositories.directory()?;
+    let processes = Processes::among(client.clone(), &flags.namespace, Terms::default());
+    let living = processes
+        .clone()
+        .live(client.clone(), flags.namespace.clone(), stop.clone());
+    let living = tokio::spawn(living);
     let reading = Reading::start(
-        &client,
+        (&client, processes),
         &flags.namespace,
         directory.join("mirrors"),
         flags.repositories.allow_file_repositories,
     );
     metrics.register(|registry| reading.tally.register(registry));
-    let settling = settle(flags, &client, &reading, &stop);
+    let mut settling = settle(flags, &client, &reading, &stop);
+    settling.push(living);
 
     let health = callers.health(certificate.health(reading.health()));
     let settings = apiserver::Settings {
@@ -178,6 +187,7 @@ fn work(
         flags.repositories.sync_interval,
     );
     settings.tally = reading.tally.clone();
+    settings.processes = reading.processes.clone();
     settings.shard = shard;
     let (client, catalog) = (client.clone(), reading.feed.catalog().clone());
     move |lost: CancellationToken| {

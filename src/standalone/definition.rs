@@ -14,18 +14,9 @@ use super::{
     Error,
     columns::{self, Cell},
     path::Path,
-    schema::{Rules, Schema},
+    rules::Rules,
 };
-use crate::apiserver::{self, Column, FieldError, Kind, Subject, Subresource};
-
-/// What a name must look like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Naming {
-    /// RFC 1123 subdomain.
-    Subdomain,
-    /// RFC 1123 label.
-    Label,
-}
+use crate::apiserver::{self, Column, FieldError, Kind, Naming, Shape, Subject, Subresource};
 
 /// Finds what is wrong with an object, given what was before.
 pub type Check = fn(&Value, Option<&Value>) -> Vec<FieldError>;
@@ -58,7 +49,7 @@ pub struct Definition {
     /// Where the cells of its columns come from.
     pub cells: Vec<Cell>,
     /// What an object may be.
-    pub schema: Schema,
+    pub schema: Shape,
     /// What the definition's rules say.
     pub rules: Option<Rules>,
     /// Whether it is one of a custom resource definition: stricter in some ways than a built-in kind.
@@ -127,7 +118,7 @@ impl Definition {
         Ok(Self {
             kind,
             cells,
-            schema: Schema::parse(&raw)?,
+            schema: Shape::parse(&raw)?,
             rules: Rules::compile(&raw)?,
             custom: true,
             status,
@@ -185,6 +176,7 @@ fn status_subresource() -> Subresource {
     Subresource {
         name: "status".into(),
         verbs: ["get", "patch", "update"].map(String::from).to_vec(),
+        plain: false,
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::schema::{List, Schema};
+use crate::apiserver::{List, Shape};
 
 /// A set of fields: a tree of path elements as `fieldsV1` writes them (`f:name`, `k:{"type":"Ready"}`, `v:"a"`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -152,7 +152,7 @@ fn readable(element: &str) -> String {
 }
 
 /// A value's parts that have owners of their own, each by its path element. Nothing if the value is one.
-fn parts<'a>(value: &'a Value, schema: Option<&Schema>) -> Option<Vec<(String, &'a Value)>> {
+fn parts<'a>(value: &'a Value, schema: Option<&Shape>) -> Option<Vec<(String, &'a Value)>> {
     match value {
         Value::Object(members) if schema.is_none_or(|schema| !schema.atomic) => Some(
             members
@@ -169,7 +169,7 @@ fn parts<'a>(value: &'a Value, schema: Option<&Schema>) -> Option<Vec<(String, &
 }
 
 /// Returns the path element of a list's item; nothing if the list is one value.
-fn item_element(item: &Value, list: &Schema) -> Option<String> {
+fn item_element(item: &Value, list: &Shape) -> Option<String> {
     match &list.list {
         List::Atomic => None,
         List::Set => Some(format!("v:{item}")),
@@ -186,7 +186,7 @@ fn item_element(item: &Value, list: &Schema) -> Option<String> {
 }
 
 /// Returns the schema of a part.
-fn below<'a>(schema: Option<&'a Schema>, element: &str) -> Option<&'a Schema> {
+fn below<'a>(schema: Option<&'a Shape>, element: &str) -> Option<&'a Shape> {
     match element.strip_prefix("f:") {
         Some(name) => schema?.member(name),
         None => schema?.items.as_deref(),
@@ -195,7 +195,7 @@ fn below<'a>(schema: Option<&'a Schema>, element: &str) -> Option<&'a Schema> {
 
 /// Returns the fields that a value sets.
 #[must_use]
-pub fn set_by(value: &Value, schema: Option<&Schema>) -> Fields {
+pub fn set_by(value: &Value, schema: Option<&Shape>) -> Fields {
     let parts = parts(value, schema).unwrap_or_default();
     if parts.is_empty() {
         return Fields::leaf();
@@ -214,7 +214,7 @@ pub fn set_by(value: &Value, schema: Option<&Schema>) -> Fields {
 
 /// Returns the fields that are new or other in `new`.
 #[must_use]
-pub fn changed(old: &Value, new: &Value, schema: Option<&Schema>) -> Fields {
+pub fn changed(old: &Value, new: &Value, schema: Option<&Shape>) -> Fields {
     if old == new {
         return Fields::default();
     }
@@ -244,7 +244,7 @@ pub fn changed(old: &Value, new: &Value, schema: Option<&Schema>) -> Fields {
 }
 
 /// Merges what `patch` sets into `value`.
-pub fn merge(value: &mut Value, patch: &Value, schema: Option<&Schema>) {
+pub fn merge(value: &mut Value, patch: &Value, schema: Option<&Shape>) {
     match (&mut *value, patch) {
         (Value::Object(members), Value::Object(changes))
             if schema.is_none_or(|schema| !schema.atomic) =>
@@ -275,7 +275,7 @@ pub fn merge(value: &mut Value, patch: &Value, schema: Option<&Schema>) {
     }
 }
 
-fn merge_items(items: &mut Vec<Value>, changes: &[Value], list: &Schema) {
+fn merge_items(items: &mut Vec<Value>, changes: &[Value], list: &Shape) {
     for change in changes {
         let element = item_element(change, list);
         let place = items
@@ -289,12 +289,12 @@ fn merge_items(items: &mut Vec<Value>, changes: &[Value], list: &Schema) {
 }
 
 /// Takes from `value` what is in `gone` and in nothing that is `kept`; returns whether the value itself is to go.
-pub fn prune(value: &mut Value, gone: &Fields, kept: &Fields, schema: Option<&Schema>) -> bool {
+pub fn prune(value: &mut Value, gone: &Fields, kept: &Fields, schema: Option<&Shape>) -> bool {
     if gone.own && kept.is_empty() {
         return true;
     }
     let nothing = Fields::default();
-    let part = |element: &str, part: &mut Value, schema: Option<&Schema>| {
+    let part = |element: &str, part: &mut Value, schema: Option<&Shape>| {
         let kept = kept.at(element).unwrap_or(&nothing);
         gone.at(element)
             .is_some_and(|gone| prune(part, gone, kept, below(schema, element)))
@@ -329,8 +329,8 @@ mod tests {
 
     use super::*;
 
-    fn schema() -> Schema {
-        Schema::parse(&json!({
+    fn schema() -> Shape {
+        Shape::parse(&json!({
             "type": "object",
             "properties": {
                 "spec": {"type": "object", "properties": {"a": {"type": "string"}, "list": {"type": "array", "items": {"type": "integer"}}}},

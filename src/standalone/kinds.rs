@@ -9,11 +9,10 @@ use serde_json::{Map, Value, json};
 
 use super::{
     columns::{self, Cell, column, plain},
-    definition::{Definition, Naming, Rule, verbs},
+    definition::{Definition, Rule, verbs},
     object::text,
-    schema::Schema,
 };
-use crate::apiserver::{self, Column, FieldError, Kind};
+use crate::apiserver::{self, Column, FieldError, Kind, Naming, Shape};
 
 /// Largest sum of the values of a Secret or a ConfigMap (kube-apiserver's limit).
 const MOST_DATA: usize = 1024 * 1024;
@@ -237,7 +236,7 @@ fn kind<K: JsonSchema>(
     Definition {
         kind,
         cells,
-        schema: Schema::parse(&raw).expect("the schemas of k8s-openapi are plain"),
+        schema: Shape::parse(&raw).expect("the schemas of k8s-openapi are plain"),
         rules: None,
         custom: false,
         status: false,

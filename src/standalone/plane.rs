@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{Definition, Error, Persistence, Served, Storage, kinds};
 use crate::apiserver::{
-    Failure, Identity, Registry, Server, Settings, Verb, Write, WriteOptions, Writer,
+    Caller, Failure, Identity, Registry, Server, Settings, Verb, Write, WriteOptions, Writer,
 };
 
 /// Who calls from within this process.
@@ -76,6 +76,7 @@ impl ControlPlane {
                 ..WriteOptions::default()
             },
             user: system(),
+            caller: Caller::default(),
         };
         match namespaces.write(write).await {
             Ok(_) | Err(Failure::AlreadyExists(_)) => Ok(()),

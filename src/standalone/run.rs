@@ -23,6 +23,7 @@ use crate::{
     },
     config::Standalone,
     controllers, crds,
+    sync::Processes,
     wiring::{self, Reading, end_on_signal},
 };
 
@@ -105,11 +106,14 @@ impl Parts {
         stop: &CancellationToken,
     ) -> Self {
         let client = plane.client();
-        let reading = Reading::start(&client, NAMESPACE, directory.join("mirrors"), true);
+        // The lock on the data directory keeps others out.
+        let alone = (&client, Processes::alone());
+        let reading = Reading::start(alone, NAMESPACE, directory.join("mirrors"), true);
         let catalog = reading.feed.catalog().clone();
         let mut settings =
             controllers::Settings::new(reading.mirrors.clone(), true, flags.sync_interval);
         settings.tally = reading.tally.clone();
+        settings.processes = reading.processes.clone();
         let shutdown = stop.clone().cancelled_owned();
         let reconciling = tokio::spawn(controllers::run(client, catalog, settings, shutdown));
         Self {

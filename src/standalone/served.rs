@@ -8,12 +8,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{
-    Definition, Object, Storage, kinds, protobuf,
-    write::{DeleteOptions, perform},
-};
+use super::{Definition, Object, Storage, kinds, protobuf, write::perform};
 use crate::{
-    apiserver::{Failure, Kind, PatchKind, Problem, Reply, Resource, Verb, Write, Writer, Written},
+    apiserver::{
+        DeleteTerms, Failure, Kind, PatchKind, Problem, Reply, Resource, Verb, Write, Writer,
+        Written,
+    },
     cache::{Entry, Store},
 };
 
@@ -92,7 +92,7 @@ impl Served {
         let table = self.table;
         let rehearsal = write.options.dry_run
             || (matches!(write.verb, Verb::Delete | Verb::DeleteCollection)
-                && DeleteOptions::parse(&write.body)?.is_rehearsal());
+                && DeleteTerms::of(&write, &self.definition.api_version())?.dry_run);
         if !rehearsal {
             let done = self
                 .storage

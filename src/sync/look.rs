@@ -2,23 +2,28 @@
 //! writing of that. In comes a target, out goes what was seen. The version of the records is always older than what was
 //! read of Git, so that nothing that a user did meanwhile is undone.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use kube::Client;
 
 use super::{
-    Error, Mirrors, Note, Target,
+    Error, Mirrors, Note, Processes, Target,
     due::due,
-    manager::Means,
+    fate::Fate,
+    manager::{Clock, Means},
     mirrors::Place,
     records,
     secrets::{self, Keys},
     settle::{Look, Settlement, settle},
 };
 use crate::{
-    api::PackageRev,
+    api::{IntendedEdit, Intent, PackageRev},
     cache::{Catalog, Version},
-    git::{self, Access, Refs, Scan, Scanner, Timeouts},
+    git::{self, Access, Mirror, RefEdit, Refs, Refusal, Scan, Scanner, Timeouts, Workbench},
 };
 
 /// How many looks follow each other at once; then the others' turn comes.
@@ -46,6 +51,10 @@ pub struct Looker {
     mirrors: Mirrors,
     /// The mirror of this repository.
     place: Arc<Place>,
+    /// Who may still finish what it began.
+    processes: Processes,
+    /// The time.
+    clock: Clock,
     /// What was read once need not be read again; taken out while a scan uses it.
     scanner: Option<Scanner>,
     /// Open connections, for as long as the credentials are the same.
@@ -92,6 +101,14 @@ enum Next {
     Look,
 }
 
+/// Looks at a repository now, beside its manager: a write met what nobody had seen yet.
+///
+/// # Errors
+/// What kept it from reading, or from writing.
+pub async fn look_now(means: &Means, target: &Target) -> Result<Seen, Error> {
+    Looker::new(means, &target.subject.uid).look(target).await
+}
+
 impl Looker {
     /// Returns one that has seen nothing yet of the repository with this UID.
     pub fn new(means: &Means, uid: &str) -> Self {
@@ -100,6 +117,8 @@ impl Looker {
             catalog: means.catalog.clone(),
             mirrors: means.mirrors.clone(),
             place: means.mirrors.place(uid),
+            processes: means.processes.clone(),
+            clock: means.clock.clone(),
             scanner: None,
             access: None,
             hopeless: HashSet::new(),
@@ -113,9 +132,13 @@ impl Looker {
     /// What kept it from reading, or from writing.
     pub async fn look(&mut self, target: &Target) -> Result<Seen, Error> {
         let access = self.access(target).await?;
-        let mut healed = false;
+        let (mut healed, mut made) = (false, false);
         for _ in 0..LOOKS {
             match self.look_once(target, &access).await {
+                Ok(Next::Rest(seen)) if seen.head.is_none() && target.create_branch && !made => {
+                    made = true;
+                    self.make_branch(target, &access).await?;
+                }
                 Ok(Next::Rest(seen)) => return missing(target, seen),
                 Ok(Next::Look) => {}
                 Err(Error::Git(git::Error::Corrupt(why))) if !healed => {
@@ -171,7 +194,9 @@ impl Looker {
             .list_refs(access.clone())
             .await?
             .relevant(&subject.scope);
+        let writing = records.iter().any(|record| record.spec.intent.is_some());
         if let Some(settled) = &self.settled
+            && !writing
             && settled.records == fingerprint
             && settled.target == *target
             && settled.refs == refs
@@ -189,7 +214,8 @@ impl Looker {
             self.heal(&why)?;
             return Ok(Next::Look);
         }
-        let (settlement, seen) = weigh(target, &records, &refs, scan);
+        let fates = self.fates(&records, &refs).await?;
+        let (settlement, seen) = weigh(target, &records, &refs, (scan, fates));
         if settlement.packages.is_empty() && !settlement.again {
             self.settled = Some(Settled {
                 target: target.clone(),
@@ -226,6 +252,66 @@ impl Looker {
             .await?;
         self.scanner = Some(scanner);
         Ok((refs, scan))
+    }
+
+    /// Makes the registered branch, which its owner wants made where it is missing. Whoever was faster made it as well.
+    async fn make_branch(&mut self, target: &Target, access: &Access) -> Result<(), Error> {
+        let (branch, now) = (target.subject.scope.branch_ref(), (self.clock)());
+        tracing::info!(branch, "the registered branch is missing and is made");
+        let begin = move |mirror: &Mirror| {
+            let mut bench = Workbench::new(mirror)?;
+            let commit = bench.first_commit(now)?;
+            Ok((bench.pack(), commit))
+        };
+        let (pack, commit) = self.mirrors.scan(&self.place, begin).await?;
+        let edit = RefEdit {
+            name: branch,
+            from: None,
+            to: Some(commit),
+        };
+        let access = access.clone();
+        let pushing = move || git::push(&access, &[pack], &[edit]);
+        let pushed = self.mirrors.exchange(pushing).await?;
+        let declined = pushed
+            .refused
+            .into_iter()
+            .find_map(|refused| match refused.why {
+                Refusal::Declined(words) => Some(words),
+                _ => None,
+            });
+        declined.map_or(Ok(()), |words| {
+            let why = format!("the branch could not be made: the Git server refused it: {words}");
+            Err(Error::Git(git::Error::Refused(why)))
+        })
+    }
+
+    /// Returns what became of the writes that records tell of and that nobody else will see to.
+    async fn fates(
+        &self,
+        records: &[Arc<PackageRev>],
+        refs: &Refs,
+    ) -> Result<HashMap<String, Fate>, Error> {
+        let open = records.iter().filter_map(|record| {
+            let name = record.metadata.name.clone()?;
+            Some((name, record.spec.intent.clone()?))
+        });
+        let open: Vec<(String, Intent)> = open.collect();
+        if open.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let processes = open.iter().map(|(_, intent)| intent.process.clone());
+        let alive = self.processes.alive(&processes.collect()).await?;
+        let now = (self.clock)();
+        let refs = refs.clone();
+        let judge = move |mirror: &Mirror| {
+            let fates = open.into_iter().filter_map(|(name, intent)| {
+                let landed = has_landed(mirror, &refs, &intent.edits);
+                let fate = Fate::of(&intent, landed, alive.contains(&intent.process), now)?;
+                Some((name, fate))
+            });
+            Ok(fates.collect())
+        };
+        self.mirrors.scan(&self.place, judge).await
     }
 
     async fn write(&self, target: &Target, settlement: Settlement) -> Result<(), Error> {
@@ -268,17 +354,33 @@ impl Looker {
     }
 }
 
+/// Returns whether a write has landed: a ref that it creates or moves contains its commit or, if it only takes refs away,
+/// they are gone.
+fn has_landed(mirror: &Mirror, refs: &Refs, edits: &[IntendedEdit]) -> bool {
+    let mut brought = edits
+        .iter()
+        .filter_map(|edit| Some((edit, edit.to.as_ref()?)));
+    let mut any = false;
+    let contained = brought.any(|(edit, commit)| {
+        any = true;
+        refs.get(&edit.ref_)
+            .is_some_and(|now| now.commit == *commit || mirror.reaches(&now.commit, commit))
+    });
+    contained || (!any && !edits.is_empty() && edits.iter().all(|edit| !refs.contains(&edit.ref_)))
+}
+
 /// Returns what must be written, and what was seen.
 fn weigh(
     target: &Target,
     records: &[Arc<PackageRev>],
     refs: &Refs,
-    scan: Scan,
+    (scan, fates): (Scan, HashMap<String, Fate>),
 ) -> (Settlement, Seen) {
     let unread = scan.unread.iter().map(|unread| unread.reference.clone());
     let look = Look {
         found: scan.found,
         unread: unread.collect(),
+        fates,
     };
     let mut settlement = settle(&target.subject, records, refs, look);
     let skipped = scan.skipped.into_iter().map(|skipped| Note {
@@ -315,8 +417,5 @@ fn missing(target: &Target, seen: Seen) -> Result<Seen, Error> {
         return Ok(seen);
     }
     let branch = target.subject.scope.branch.clone();
-    if target.create_branch {
-        return Err(Error::BranchNotMade { branch });
-    }
     Err(git::Error::BranchMissing { branch }.into())
 }

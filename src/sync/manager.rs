@@ -13,7 +13,9 @@ use tokio::{
 };
 use tracing::Instrument;
 
-use super::{Error, Mirrors, Seen, Tally, Target, look::Looker, schedule::Schedule};
+use super::{
+    Error, Failpoints, Mirrors, Processes, Seen, Tally, Target, look::Looker, schedule::Schedule,
+};
 use crate::cache::Catalog;
 
 /// The longest sleep: clocks are set, and machines are put to sleep.
@@ -33,6 +35,10 @@ pub struct Means {
     pub mirrors: Mirrors,
     /// Where looks are counted.
     pub tally: Tally,
+    /// Who writes.
+    pub processes: Processes,
+    /// Where writes may be killed.
+    pub failpoints: Failpoints,
     /// The time.
     pub clock: Clock,
 }

@@ -52,6 +52,18 @@ pub struct Place {
     gone: AtomicBool,
     /// Open handles, for readers to take and give back.
     handles: Mutex<Vec<Mirror>>,
+    /// What registered branches were when they were seen last, by full name: plans stand on that.
+    branches: Mutex<HashMap<String, Option<String>>>,
+}
+
+/// What a branch was when it was seen last.
+pub(super) enum Branch {
+    /// It was not looked for.
+    Unknown,
+    /// It was not there.
+    Absent,
+    /// This commit.
+    At(String),
 }
 
 impl Mirrors {
@@ -125,10 +137,21 @@ impl Mirrors {
             // The turn ends with the deed, even if nobody waits for it any more.
             let _turn = turn;
             let fetched = place.fetch(&access, &refs);
+            if fetched.is_ok() {
+                place.note(&refs);
+            }
             place.leave();
             fetched.map(|()| refs)
         })
         .await
+    }
+
+    /// Does something with a server that is not reading.
+    pub(super) async fn exchange<T: Send + 'static>(
+        &self,
+        deed: impl FnOnce() -> Result<T, git::Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        blocking(&self.parts.exchanges, deed).await
     }
 
     /// Does something long with a mirror that needs a processor.
@@ -166,7 +189,47 @@ impl Place {
             turn: Arc::default(),
             gone: AtomicBool::new(false),
             handles: Mutex::default(),
+            branches: Mutex::default(),
         }
+    }
+
+    /// Returns what a registered branch was when it was seen last.
+    pub(super) fn branch(&self, name: &str) -> Branch {
+        match self.branches().get(name) {
+            None => Branch::Unknown,
+            Some(None) => Branch::Absent,
+            Some(Some(head)) => Branch::At(head.clone()),
+        }
+    }
+
+    /// Notes what the branches are, as a fetch saw them: those that were looked for before, and those that are there.
+    fn note(&self, refs: &Refs) {
+        let mut branches = self.branches();
+        for (name, head) in branches.iter_mut() {
+            *head = refs.get(name).map(|target| target.commit.clone());
+        }
+        for (name, target) in refs.iter().filter(|(name, _)| is_branch(name)) {
+            branches.insert(name.into(), Some(target.commit.clone()));
+        }
+    }
+
+    /// Notes what a registered branch is now.
+    pub(super) fn note_branch(&self, name: String, head: Option<String>) {
+        self.branches().insert(name, head);
+    }
+
+    /// Puts what was pushed into the mirror. What can't be put there is fetched when it is needed.
+    pub(super) fn keep(&self, packs: &[git::Pack]) {
+        let kept = self.with(|mirror| packs.iter().try_for_each(|pack| mirror.keep(pack)));
+        if let Err(error) = kept {
+            tracing::warn!(mirror = %self.directory.display(), %error, "what was pushed could not be kept");
+        }
+    }
+
+    fn branches(&self) -> MutexGuard<'_, HashMap<String, Option<String>>> {
+        self.branches
+            .lock()
+            .expect("nobody panics with the lock held")
     }
 
     fn fetch(&self, access: &Access, refs: &Refs) -> Result<(), git::Error> {
@@ -221,6 +284,13 @@ impl Place {
             .lock()
             .expect("nobody panics with the lock held")
     }
+}
+
+/// Returns whether a ref is a branch that is no draft, no proposal and no mark.
+fn is_branch(name: &str) -> bool {
+    let own = ["drafts/", "proposed/", "deletionProposed/"];
+    let branch = name.strip_prefix("refs/heads/");
+    branch.is_some_and(|rest| !own.iter().any(|own| rest.starts_with(own)))
 }
 
 /// Returns the name of a mirror's directory. UIDs are the cluster's, but nothing that could lead elsewhere is let through.

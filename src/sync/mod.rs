@@ -5,17 +5,25 @@
 //! Git is only read here.
 
 mod adopt;
+mod aftermath;
 mod contents;
 mod due;
+mod failpoints;
+mod fate;
 mod feed;
 mod find;
+mod foreign;
+mod lane;
 pub mod lease;
 mod look;
 mod manager;
 mod marker;
 mod mirrors;
 mod observe;
+mod plan;
+mod processes;
 mod records;
+mod road;
 pub mod schedule;
 mod secrets;
 mod settle;
@@ -26,11 +34,20 @@ mod touches;
 
 use std::time::Duration;
 
+pub use aftermath::{Aftermath, settle_push};
 pub use contents::Contents;
+#[cfg(feature = "failpoints")]
+pub use failpoints::Death;
+pub use failpoints::{Failpoints, Point};
 pub use feed::Feed;
-pub use look::Seen;
+pub use foreign::{Foreign, foreign};
+pub use lane::{Declare, Failure, Lanes};
+pub use look::{Seen, look_now};
 pub use manager::{Clock, Manager, Means, Orders, Outcome, Rhythm};
 pub use mirrors::Mirrors;
+pub use observe::observe;
+pub use plan::{Deed, Draft, Files, Plan, Work};
+pub use processes::Processes;
 pub use records::delete_all;
 pub use settle::Note;
 pub use subject::Subject;
@@ -40,7 +57,7 @@ pub use target::Target;
 use crate::git;
 
 /// What keeps a repository from being read, by what can be done next. No message holds a credential.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// The Repository object must change.
     #[error("{field}: {why}")]
@@ -56,14 +73,6 @@ pub enum Error {
     /// The Git repository, or the way to it.
     #[error(transparent)]
     Git(#[from] git::Error),
-    /// The repository lacks the registered branch, which only its owner can make so far.
-    #[error(
-        "branch {branch:?} not found in repository; spec.git.createBranch is not carried out yet: make the branch in Git"
-    )]
-    BranchNotMade {
-        /// The registered branch.
-        branch: String,
-    },
     /// The cluster did not take or give what was asked: try again.
     #[error("{0}")]
     Cluster(String),
@@ -82,7 +91,6 @@ impl Error {
     pub fn retry_after(&self) -> Option<Duration> {
         let seconds = match self {
             Self::Invalid { .. } => return None,
-            Self::BranchNotMade { .. } => 120,
             Self::Git(error) => match error {
                 git::Error::Unauthorized(_) | git::Error::Forbidden(_) => 600,
                 git::Error::Certificate(_) | git::Error::Throttled(_) => 300,

@@ -9,7 +9,13 @@ use std::{
     sync::Arc,
 };
 
-use super::{adopt, due::is_current, observe, subject::Subject};
+use super::{
+    adopt,
+    due::is_current,
+    fate::Fate,
+    observe::{lifecycle_of, observe},
+    subject::Subject,
+};
 use crate::{
     api::{FORMAT, Observed, PackageRev},
     cache::view,
@@ -24,6 +30,8 @@ pub struct Look {
     pub found: Vec<Found>,
     /// Refs that should have been read and could not: nothing is known of what they hold.
     pub unread: HashSet<String>,
+    /// What became of the writes that records tell of, by the record's name; of others it is not known.
+    pub fates: HashMap<String, Fate>,
 }
 
 /// A change of one record.
@@ -74,7 +82,7 @@ pub fn settle(
     refs: &Refs,
     look: Look,
 ) -> Settlement {
-    let mut settling = Settling::new(subject, records, refs, &look.unread);
+    let mut settling = Settling::new(subject, records, refs, &look);
     let candidates = settling.candidates(look.found);
     let wanted = settling.choose(candidates);
     settling.write(wanted)
@@ -87,6 +95,8 @@ enum Stand {
     Free,
     /// A write is under way: Git tells what it is worth, but it stays as it is.
     Writing,
+    /// A write that was under way is over, and Git tells how.
+    Over(Fate),
     /// What it says stands, whatever the look saw: it is newer than this program, or Git could not be read.
     Fixed,
     /// It belongs to an earlier Repository: it must go.
@@ -117,18 +127,19 @@ impl<'a> Settling<'a> {
         subject: &'a Subject,
         records: &'a [Arc<PackageRev>],
         refs: &'a Refs,
-        unread: &HashSet<String>,
+        look: &Look,
     ) -> Self {
         let stands = records.iter().map(|record| {
             let name = record.metadata.name.as_deref().unwrap_or_default();
-            (name, (record, stand(subject, refs, unread, record)))
+            (name, (record, stand(subject, refs, look, record)))
         });
         Self {
             subject,
             refs,
             records: stands.collect(),
-            complete: unread.is_empty(),
-            unsure: unread
+            complete: look.unread.is_empty(),
+            unsure: look
+                .unread
                 .iter()
                 .filter_map(|name| directory(&classify(name, &subject.scope)))
                 .collect(),
@@ -144,7 +155,7 @@ impl<'a> Settling<'a> {
             .filter_map(|it| self.kept(it))
             .collect();
         let read = found.into_iter().map(|found| {
-            let observed = observe::observe(self.subject, self.refs, found);
+            let observed = observe(self.subject, self.refs, found);
             Candidate {
                 key: self.subject.key_of(&observed),
                 observed,
@@ -170,7 +181,7 @@ impl<'a> Settling<'a> {
         }
         let mut observed = observed.clone();
         if !fixed {
-            observed.lifecycle = observe::lifecycle_of(self.refs, &observed);
+            observed.lifecycle = lifecycle_of(self.refs, &observed);
             observed.deployment = self.subject.deployment;
             observed.git.repo.clone_from(&self.subject.address);
         }
@@ -278,13 +289,20 @@ impl<'a> Settling<'a> {
     fn judge(&self, record: &PackageRev, stand: Stand, candidate: Option<&Candidate>) -> Verdict {
         match (stand, candidate) {
             (Stand::Fixed | Stand::Writing, _) => Verdict::Keep,
+            (Stand::Over(fate), None) => match fate.without_revision(record) {
+                Some(kept) => replaced(kept, record),
+                None => Verdict::Delete,
+            },
+            (Stand::Over(fate), Some(candidate)) => {
+                self.renew(record, fate.with_revision(record), candidate)
+            }
             // What upstream left and nobody read yet may be a revision that could not be read now.
             (Stand::Free, None) if record.spec.observed.is_none() && !self.complete => {
                 Verdict::Keep
             }
             (Stand::Free, None) if self.is_unsure(record) => Verdict::Keep,
             (Stand::Foreign, _) | (Stand::Free, None) => Verdict::Delete,
-            (Stand::Free, Some(candidate)) => self.renew(record, candidate),
+            (Stand::Free, Some(candidate)) => self.renew(record, record.clone(), candidate),
         }
     }
 
@@ -296,13 +314,13 @@ impl<'a> Settling<'a> {
         })
     }
 
-    fn renew(&self, record: &PackageRev, candidate: &Candidate) -> Verdict {
+    /// Returns what becomes of a record whose revision is there; `new` is the record without what Git says now.
+    fn renew(&self, record: &PackageRev, mut new: PackageRev, candidate: &Candidate) -> Verdict {
         let old = record.spec.observed.as_ref();
         if old.is_some_and(|old| self.subject.key_of(old) != candidate.key) {
             // Another revision had this name: its user's metadata is not for this one.
             return Verdict::Delete;
         }
-        let mut new = record.clone();
         if adopt::is_incumbents(&new) {
             adopt::adopt(&mut new);
         }
@@ -316,11 +334,7 @@ impl<'a> Settling<'a> {
             observed.git.commit.clone_from(&old.git.commit);
         }
         new.spec.observed = Some(observed);
-        if same(&new, record) {
-            Verdict::Keep
-        } else {
-            Verdict::Replace(Box::new(new))
-        }
+        replaced(new, record)
     }
 
     fn package_of(&self, record: &PackageRev, candidate: Option<&Candidate>) -> PackageKey {
@@ -338,6 +352,14 @@ enum Verdict {
     Delete,
 }
 
+fn replaced(new: PackageRev, record: &PackageRev) -> Verdict {
+    if same(&new, record) {
+        Verdict::Keep
+    } else {
+        Verdict::Replace(Box::new(new))
+    }
+}
+
 /// Returns the directory of the package that a ref is about.
 fn directory(kind: &RefKind) -> Option<String> {
     match kind {
@@ -348,12 +370,14 @@ fn directory(kind: &RefKind) -> Option<String> {
     }
 }
 
-fn stand(subject: &Subject, refs: &Refs, unread: &HashSet<String>, record: &PackageRev) -> Stand {
+fn stand(subject: &Subject, refs: &Refs, look: &Look, record: &PackageRev) -> Stand {
     if subject.disowns(record) {
         return Stand::Foreign;
     }
     if record.spec.intent.is_some() {
-        return Stand::Writing;
+        let name = record.metadata.name.as_deref().unwrap_or_default();
+        let fate = look.fates.get(name);
+        return fate.map_or(Stand::Writing, |fate| Stand::Over(*fate));
     }
     let Some(observed) = &record.spec.observed else {
         return Stand::Free;
@@ -361,7 +385,7 @@ fn stand(subject: &Subject, refs: &Refs, unread: &HashSet<String>, record: &Pack
     // One that is so new that it says nothing here stays too.
     let place = &observed.git.ref_;
     let newer = observed.format > FORMAT && (place.is_empty() || refs.contains(place));
-    if newer || unread.contains(&observed.git.ref_) {
+    if newer || look.unread.contains(&observed.git.ref_) {
         Stand::Fixed
     } else {
         Stand::Free
@@ -465,6 +489,7 @@ mod tests {
         /// Packages on the branch with their trees.
         branch: BTreeMap<String, char>,
         unread: HashSet<String>,
+        fates: HashMap<String, Fate>,
         /// What is found in refs whose names do not say it.
         aliases: Vec<Found>,
         version: u64,
@@ -492,6 +517,7 @@ mod tests {
                     .map(|(path, tree)| ((*path).into(), *tree))
                     .collect(),
                 unread: HashSet::new(),
+                fates: HashMap::new(),
                 aliases: Vec::new(),
                 version: 0,
             };
@@ -552,7 +578,12 @@ mod tests {
                 .filter_map(|(path, tree)| Some(found_on_branch(path, *head?, *tree)));
             found.extend(placeholders);
             let unread = self.unread.clone();
-            let look = Look { found, unread };
+            let fates = self.fates.clone();
+            let look = Look {
+                found,
+                unread,
+                fates,
+            };
             (settle(&self.subject, &records, &refs, look), records)
         }
 

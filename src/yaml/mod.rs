@@ -1,7 +1,9 @@
-//! YAML: typed reading and writing as Kubernetes' tools do it, in one place.
+//! YAML: typed reading and writing as Kubernetes' tools do it, and documents changed in place, in one place.
 
+mod edit;
 mod read;
 mod write;
 
-pub use read::{Error, from_str};
-pub use write::to_string;
+pub use edit::{pieces, rewrite};
+pub use read::{Error, documents, from_str};
+pub use write::{emit, to_string};

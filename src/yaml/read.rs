@@ -1,6 +1,7 @@
 //! Typed reading as Kubernetes' tools read YAML. Text in, values out; what bombs is refused.
 
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use serde_saphyr::{Options, alias_limits, budget, options};
 
 /// How many nodes aliases may add: more than any honest document needs, and little time.
@@ -10,6 +11,13 @@ const REPLAYED: usize = 20_000;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Error(String);
+
+impl Error {
+    /// Returns an error with the first line of a reason.
+    pub(super) fn told(reason: &impl ToString) -> Self {
+        Self(short(&reason.to_string()))
+    }
+}
 
 /// Returns the first document of a text; what follows it is not looked at.
 ///
@@ -24,7 +32,18 @@ pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     let first = serde_saphyr::read_with_options(&mut pieces, dialect()).next();
     first
         .unwrap_or_else(|| serde_saphyr::from_str_with_options("null", dialect()))
-        .map_err(|error| Error(short(&error.to_string())))
+        .map_err(|error| Error::told(&error))
+}
+
+/// Returns the values of all documents of a text; one without a document has none.
+///
+/// # Errors
+/// [`Error`]: not YAML, or more than any honest document needs.
+pub fn documents(text: &str) -> Result<Vec<Value>, Error> {
+    let mut pieces = text.as_bytes();
+    let read = serde_saphyr::read_with_options(&mut pieces, dialect());
+    read.map(|value| value.map_err(|error| Error::told(&error)))
+        .collect()
 }
 
 /// The words for booleans of YAML 1.2, the octal numbers of Go, and budgets against bombs.
@@ -48,7 +67,7 @@ fn short(message: &str) -> String {
 mod tests {
     use std::{collections::BTreeMap, fmt::Write, time::Instant};
 
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 

@@ -6,17 +6,14 @@ use http::Method;
 use kube::CustomResourceExt;
 use porch::{
     api::{PackageRev, Repository},
-    apiserver::{
-        Registry, Server, Settings,
-        resources::{PackageRevisionResources, PackageRevisions, Packages},
-    },
+    apiserver::{Registry, Server, Settings},
     cache::Catalog,
     standalone::{ControlPlane, Definition, Persistence},
-    sync::{Contents, Feed, Mirrors},
+    sync::{Feed, Mirrors},
 };
 use serde_json::{Value, json};
 
-use crate::client::Client;
+use crate::{client::Client, engine};
 
 const V2: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
 
@@ -34,12 +31,8 @@ async fn everything() -> Client {
     let catalog = Catalog::new(10);
     let feed = Feed::new(client.clone(), catalog.clone(), "default");
     let mirrors = Mirrors::new(std::env::temp_dir().join("porch-none"));
-    let contents = Contents::new(client, mirrors, false);
-    let registry = plane
-        .register(Registry::new())
-        .serve(PackageRevisions::new(feed.clone()).into())
-        .serve(PackageRevisionResources::new(feed.clone(), contents).into())
-        .serve(Packages::new(feed).into());
+    let registry = plane.register(Registry::new());
+    let registry = engine::serve(registry, &client, &feed, &mirrors);
     Client::of(Server::new(registry, Settings::default()))
 }
 

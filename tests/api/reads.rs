@@ -266,8 +266,9 @@ async fn every_refusal_is_a_status() {
         (Method::GET, "/nowhere".into(), 404, route),
         (Method::GET, format!("{IN_A}/%2e%2e"), 404, route),
         (Method::POST, ALL.into(), 405, method),
-        (Method::DELETE, IN_A.into(), 405, method),
-        (Method::PUT, format!("{IN_A}/one"), 405, method),
+        (Method::DELETE, ALL.into(), 405, method),
+        (Method::PUT, IN_A.into(), 405, method),
+        (Method::DELETE, format!("{IN_A}/one/approval"), 405, method),
         (Method::POST, format!("{IN_A}/one"), 405, method),
         (Method::POST, "/apis".into(), 405, method),
         (

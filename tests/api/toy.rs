@@ -1,10 +1,10 @@
-//! A kind to test the machinery with: widgets, kept in a store, written by a writer that does the least that a writer can.
+//! A kind to test the machinery with: widgets, kept in a store, by a keeper that does the least that a keeper can.
 
 use std::{
     borrow::Cow,
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -12,12 +12,13 @@ use std::{
 use bytes::Bytes;
 use porch::{
     apiserver::{
-        Column, Failure, Identity, Kind, Problem, Registry, Reply, Resource, Schema, Server,
-        Settings, Subject, Subresource, Verb, Write, Writer, Written,
+        Changed, Column, DeleteTerms, Deleted, Edit, Failure, FieldError, Identity, Keeper, Kind,
+        Problem, Registry, Request, Resource, Schema, Server, Settings, Subject, Subresource,
     },
     cache::{Entry, Name, Store, Version},
 };
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 pub const GROUP: &str = "toys.example";
 
@@ -85,8 +86,15 @@ pub struct Widgets {
     kind: Kind,
     store: Arc<Store<Widget>>,
     clock: AtomicU64,
+    /// Held while an object is compared and put in its place.
+    turn: Mutex<()>,
     /// What is wrong with bodies, if anything is.
     pub broken: bool,
+    /// Whether those who delete are told no more than that it is done.
+    pub terse: bool,
+    /// Where creations of widgets named `slow` say that they have come, and wait to go on: before and after they begin.
+    pub arrived: Notify,
+    pub gates: [Notify; 2],
 }
 
 impl Widgets {
@@ -101,7 +109,11 @@ impl Widgets {
             kind: kind(),
             store,
             clock: AtomicU64::new(1),
+            turn: Mutex::new(()),
             broken: false,
+            terse: false,
+            arrived: Notify::new(),
+            gates: [Notify::new(), Notify::new()],
         }
     }
 
@@ -130,7 +142,7 @@ impl Widgets {
     }
 
     pub fn server_with(self: &Arc<Self>, settings: Settings) -> Server {
-        let registry = Registry::new().serve_with_writer(self.clone(), self.clone());
+        let registry = Registry::new().serve_with_keeper(self.clone(), self.clone());
         Server::new(registry, settings)
     }
 }
@@ -152,10 +164,20 @@ fn kind() -> Kind {
         short_names: text(&["wd"]),
         categories: Vec::new(),
         namespaced: true,
-        verbs: text(&["create", "delete", "get", "list", "patch", "watch"]),
+        verbs: text(&[
+            "create",
+            "delete",
+            "deletecollection",
+            "get",
+            "list",
+            "patch",
+            "update",
+            "watch",
+        ]),
         subresources: vec![Subresource {
-            name: "status".into(),
-            verbs: text(&["get"]),
+            name: "approval".into(),
+            verbs: text(&["get", "patch", "update"]),
+            plain: true,
         }],
         selectable: text(&["metadata.name", "metadata.namespace", "spec.color"]),
         columns: vec![
@@ -173,11 +195,25 @@ fn kind() -> Kind {
             },
         ],
         refusals: Vec::new(),
-        schema: Schema::inline(
-            "example.toys.v1.Widget",
-            json!({ "type": "object", "properties": { "spec": { "type": "object", "properties": { "color": { "type": "string" } } } } }),
-        ),
+        schema: Schema::inline("example.toys.v1.Widget", schema()),
     }
+}
+
+fn schema() -> Value {
+    let part = json!({ "type": "object", "properties": {
+        "name": { "type": "string" },
+        "count": { "type": "integer", "format": "int32" },
+    } });
+    json!({ "type": "object", "description": "Widget is a thing.", "properties": {
+        "spec": { "type": "object", "properties": {
+            "color": { "type": "string", "description": "Color is how it looks." },
+            "size": { "type": "integer", "format": "int64" },
+            "parts": { "type": "array", "items": part },
+            "notes": { "type": "object", "additionalProperties": { "type": "string" } },
+            "extra": { "type": "object", "x-kubernetes-preserve-unknown-fields": true },
+        } },
+        "status": { "type": "object", "properties": { "approvedBy": { "type": "string" } } },
+    } })
 }
 
 impl Resource for Widgets {
@@ -204,43 +240,128 @@ impl Resource for Widgets {
     }
 }
 
-impl Writer for Widgets {
-    async fn write(&self, write: Write) -> Result<Reply, Failure> {
-        let Write {
-            verb,
-            namespace,
-            name,
-            body,
-            user,
-            ..
-        } = write;
-        assert_eq!(user, Identity::master("tester"));
-        let subject = |name: &str| Subject::new(GROUP, "widgets", name);
-        match verb {
-            Verb::Create => {
-                let object: Value = serde_json::from_slice(&body).unwrap();
-                let name = object["metadata"]["name"].as_str().unwrap_or_default();
-                assert_ne!(name, "panic", "a writer's invariant does not hold");
-                if self.store.get(&Name::new(&*namespace, name)).is_some() {
-                    return Err(Failure::AlreadyExists(subject(name)));
-                }
-                let color = object["spec"]["color"].as_str().unwrap_or_default();
-                self.put(&namespace, name, &object["metadata"]["labels"], color);
-                let made = self.store.get(&Name::new(namespace, name)).unwrap();
-                Ok(Reply {
-                    written: Written::Created(made.body.clone()),
-                    warnings: vec!["say \"please\"".into()],
-                })
-            }
-            Verb::Delete => {
-                let key = Name::new(&*namespace, &*name);
-                let Some(gone) = self.store.get(&key) else {
-                    return Err(Failure::NotFound(subject(&name)));
-                };
-                self.remove(&namespace, &name);
-                Ok(Written::Deleted(gone.body.clone()).into())
-            }
-            _ => Ok(Written::Updated(body).into()),
+const MOMENT: &str = "2026-01-02T03:04:05Z";
+
+fn subject(name: &str) -> Subject {
+    Subject::new(GROUP, "widgets", name)
+}
+
+impl Widgets {
+    /// Puts `object` where there is `was`, or takes that away; nothing if somebody else was faster.
+    fn settle(&self, was: Option<&Widget>, object: Option<Value>, dry: bool) -> Option<Bytes> {
+        let _turn = self.turn.lock().unwrap();
+        let name = match (was, &object) {
+            (Some(was), _) => was.name.clone(),
+            (None, object) => Widget::new(object.clone()?, Version(0)).name,
+        };
+        let found = self.store.get(&name).map(|found| found.version);
+        if found != was.map(|was| was.version) {
+            return None;
         }
+        let version = if dry {
+            found.unwrap_or_default()
+        } else {
+            self.tick()
+        };
+        let Some(object) = object else {
+            if !dry {
+                self.store.remove(&name, version);
+            }
+            return Some(was?.body.clone());
+        };
+        let widget = Arc::new(Widget::new(object, version));
+        if !dry {
+            self.store.put(widget.clone());
+        }
+        Some(widget.body.clone())
+    }
+}
+
+impl Keeper for Widgets {
+    async fn create(&self, mut object: Value, request: &Request) -> Result<Changed, Failure> {
+        assert_eq!(request.user, Identity::master("tester"));
+        let metadata = object["metadata"].as_object_mut().unwrap();
+        let name = metadata.get("name").cloned().unwrap_or_default();
+        let name = name.as_str().unwrap_or_default();
+        assert_ne!(name, "panic", "a keeper's invariant does not hold");
+        if name.is_empty() {
+            let detail = "name or generateName is required";
+            return Err(Failure::Invalid {
+                subject: Subject::new(GROUP, "Widget", ""),
+                errors: vec![FieldError::required("metadata.name", detail)],
+            });
+        }
+        metadata.insert("uid".into(), format!("uid-of-{name}").into());
+        metadata.insert("creationTimestamp".into(), MOMENT.into());
+        metadata.insert("generation".into(), 1.into());
+        let name = name.to_owned();
+        if name == "slow" {
+            self.arrived.notify_one();
+            let gate = async {
+                self.gates[0].notified().await;
+                Ok(())
+            };
+            request.caller.stays_for(gate).await?;
+        }
+        request.caller.begin()?;
+        if name == "slow" {
+            self.arrived.notify_one();
+            self.gates[1].notified().await;
+        }
+        let made = self.settle(None, Some(object), request.dry_run);
+        Ok(Changed {
+            object: made.ok_or_else(|| Failure::AlreadyExists(subject(&name)))?,
+            warnings: vec!["say \"please\"".into()],
+        })
+    }
+
+    async fn update(&self, name: &Name, edit: Edit, request: &Request) -> Result<Changed, Failure> {
+        loop {
+            let found = self.store.get(name);
+            let live = found.ok_or_else(|| Failure::NotFound(subject(&name.name)))?;
+            let mut object = edit.apply(&live.object)?;
+            if request.subresource == "approval" {
+                object["status"]["approvedBy"] = request.user.user.as_str().into();
+            }
+            if object == live.object {
+                return Ok(live.body.clone().into());
+            }
+            // Lets others in between.
+            tokio::task::yield_now().await;
+            if object["spec"] != live.object["spec"] {
+                let generation = live.object["metadata"]["generation"].as_i64();
+                object["metadata"]["generation"] = (generation.unwrap_or(0) + 1).into();
+            }
+            let going = object["metadata"]["deletionTimestamp"].is_string();
+            let gone = going && object["metadata"]["finalizers"].is_null();
+            let settled = self.settle(Some(&live), (!gone).then_some(object), request.dry_run);
+            if let Some(body) = settled {
+                return Ok(body.into());
+            }
+        }
+    }
+
+    async fn delete(
+        &self,
+        name: &Name,
+        terms: DeleteTerms,
+        request: &Request,
+    ) -> Result<Deleted, Failure> {
+        let found = self.store.get(name);
+        let live = found.ok_or_else(|| Failure::NotFound(subject(&name.name)))?;
+        terms.check(&live.object, Subject::new(GROUP, "Widget", &*name.name))?;
+        let held = terms.held(&live.object, MOMENT);
+        if held.as_ref() == Some(&live.object) {
+            return Ok(Deleted::Held(live.body.clone()));
+        }
+        let is_held = held.is_some();
+        let settled = self.settle(Some(&live), held, request.dry_run);
+        let body = settled.ok_or_else(|| Failure::modified(subject(&name.name)))?;
+        let uid = live.object["metadata"]["uid"].as_str().unwrap_or_default();
+        Ok(match (is_held, self.terse) {
+            (true, _) => Deleted::Held(body),
+            (false, false) => Deleted::Gone(body),
+            (false, true) => Deleted::Done { uid: uid.into() },
+        })
     }
 }

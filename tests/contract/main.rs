@@ -1,6 +1,8 @@
 //! What any server of `porch.kpt.dev` must do for GET, LIST and WATCH, asked through a client alone: the checks take a
 //! [`Subject`], and do not know whether it is this process, a socket, or a cluster.
 
+#[path = "../support/engine.rs"]
+mod engine;
 mod follow;
 mod kubectl;
 mod reads;

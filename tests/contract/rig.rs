@@ -13,19 +13,15 @@ use http_body_util::BodyExt;
 use kube::{Client, Config, CustomResourceExt};
 use porch::{
     api::{PackageRev, Repository},
-    apiserver::{
-        Authenticator, Certificate, Identity, Registry, Server, Settings, Token,
-        resources::{PackageRevisionResources, PackageRevisions, Packages},
-        serve,
-    },
+    apiserver::{Authenticator, Certificate, Identity, Registry, Server, Settings, Token, serve},
     cache::Catalog,
     standalone::{ControlPlane, Definition, Persistence},
-    sync::{Contents, Feed, Mirrors},
+    sync::{Feed, Mirrors},
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::subject::Subject;
+use crate::{engine, subject::Subject};
 
 /// So short a history that followers fall off its end.
 const HISTORY: usize = 200;
@@ -131,12 +127,8 @@ impl Life {
         let catalog = Catalog::new(HISTORY);
         let feed = Feed::new(client.clone(), catalog.clone(), "default");
         let mirrors = Mirrors::new(std::env::temp_dir().join("porch-no-mirrors"));
-        let contents = Contents::new(client, mirrors, false);
-        let registry = plane
-            .register(Registry::new())
-            .serve(PackageRevisions::new(feed.clone()).into())
-            .serve(PackageRevisionResources::new(feed.clone(), contents).into())
-            .serve(Packages::new(feed.clone()).into());
+        let registry = plane.register(Registry::new());
+        let registry = engine::serve(registry, &client, &feed, &mirrors);
         let feeding = tokio::spawn(async move { feed.run().await });
         catalog.until_ready().await;
         let authenticator =

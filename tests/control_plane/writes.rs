@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use porch::{
     apiserver::{
-        Failure, FieldValidation, Identity, PatchKind, Reply, Resource, Verb, Write, WriteOptions,
-        Writer, Written,
+        Caller, Failure, FieldValidation, Identity, PatchKind, Reply, Resource, Verb, Write,
+        WriteOptions, Writer, Written,
     },
     cache::{Name, Version},
     standalone::{ControlPlane, Persistence, Served},
@@ -34,6 +34,7 @@ fn write(verb: Verb, name: &str, body: &Value) -> Write {
             ..WriteOptions::default()
         },
         user: Identity::new("test", []),
+        caller: Caller::default(),
     }
 }
 
@@ -484,7 +485,7 @@ async fn an_update_names_the_version_that_it_replaces() {
         .unwrap_err();
     assert_eq!(
         told(&failure).1,
-        ["metadata.resourceVersion: Invalid value: 0: must be specified for an update"]
+        ["metadata.resourceVersion: Invalid value: 0x0: must be specified for an update"]
     );
     let stale = json!({"metadata": {"resourceVersion": made["metadata"]["resourceVersion"]}});
     let failure = plane

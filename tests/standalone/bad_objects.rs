@@ -61,12 +61,6 @@ fn repositories_that_cannot_be_are_told_by_their_field_and_never_with_a_password
             "    branch: absent\n",
             "branch \"absent\" not found",
         ),
-        (
-            "made",
-            &url,
-            "    branch: absent\n    createBranch: true\n",
-            "createBranch is not carried out yet",
-        ),
         ("odd", &url, "    branch: \"a..b\"\n", "spec.git.branch"),
         ("out", &url, "    directory: ../etc\n", "spec.git.directory"),
         ("type", &url, "  type: oci\n", "spec.type"),

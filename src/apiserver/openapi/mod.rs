@@ -23,6 +23,11 @@ use super::{
     query::Query,
 };
 
+/// Returns the schemas of Kubernetes' own types.
+pub(super) fn meta() -> BTreeMap<String, Value> {
+    meta::components()
+}
+
 /// The documents.
 pub(super) struct OpenApi {
     registry: Registry,

@@ -1,27 +1,34 @@
 //! The three kinds of `porch.kpt.dev`: what their names are, how they are printed, and where their objects come from.
 //!
-//! All that is shown comes from the catalog, but for files, which are read from Git by their tree and kept nowhere. Nothing
-//! here may write.
+//! All that is shown comes from the catalog, but for files, which are read from Git by their tree and kept nowhere. All that
+//! is changed is changed by the engine.
 
+mod files_keeper;
+mod keeping;
+mod package_keeper;
 mod package_revision_resources;
 mod package_revisions;
 mod packages;
+mod revision_keeper;
 
 pub use package_revision_resources::PackageRevisionResources;
 pub use package_revisions::PackageRevisions;
 pub use packages::Packages;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
+use tokio::time::Instant;
 
-use super::{Column, Kind, Problem, Schema};
+use super::{Column, Kind, Problem, Request, Schema};
 use crate::{
     api,
     cache::{Catalog, Name, Revision},
     sync::Feed,
 };
 
+/// How long a version that was named may take to be seen.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// What precedes the names of our types in OpenAPI, as upstream's generator has it.
 const PREFIX: &str = "com.github.nephio-project.porch.api.porch.v1alpha1.";
 
@@ -41,6 +48,20 @@ fn kind<T: JsonSchema>(kind: &str, plural: &str, singular: &str, columns: Vec<Co
         columns,
         schema: Schema::of::<T>(PREFIX),
         ..Kind::default()
+    }
+}
+
+/// Returns the names of verbs as they are kept.
+fn verbs(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// Waits until the catalog has seen the version that a request names: what is written is computed from it.
+async fn wait_for(feed: &Feed, request: &Request) {
+    if let Some(version) = request.version {
+        let left = request.deadline().saturating_duration_since(Instant::now());
+        // One that never comes is not the object's: the edit says so.
+        let _ = feed.catalog().wait_for(version, left.min(PATIENCE)).await;
     }
 }
 

@@ -7,11 +7,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{column, find, kind, ready, wide};
+use super::{column, find, kind, ready, verbs, wide};
 use crate::{
     api,
     apiserver::{Kind, Problem, Resource, age},
-    cache::{Entry, Fields, Name, Revision, Store, TooNew, Version},
+    cache::{Entry, Fields, Name, Revision, Store, TooNew, Version, view},
+    engine::{Engine, Texts, sort},
     sync::{Contents, Error, Feed},
 };
 
@@ -23,14 +24,15 @@ const UNREADABLE: &str = "porch.kpt.dev/unreadable";
 /// The files of package revisions.
 pub struct PackageRevisionResources {
     kind: Kind,
-    feed: Feed,
+    pub(super) feed: Feed,
+    pub(super) engine: Engine,
     contents: Contents,
 }
 
 impl PackageRevisionResources {
-    /// Returns the files of what the catalog of `feed` has, as `contents` reads them.
+    /// Returns the files of what the catalog of `feed` has, as `contents` reads them and `engine` changes them.
     #[must_use]
-    pub fn new(feed: Feed, contents: Contents) -> Self {
+    pub fn new(feed: Feed, contents: Contents, engine: Engine) -> Self {
         let columns = vec![
             column("Name", "string", "Name of the package revision."),
             column(
@@ -58,9 +60,14 @@ impl PackageRevisionResources {
             "packagerevisionresources",
             columns,
         );
+        let kind = Kind {
+            verbs: verbs(&["get", "list", "patch", "update", "watch"]),
+            ..kind
+        };
         Self {
             kind,
             feed,
+            engine,
             contents,
         }
     }
@@ -80,14 +87,14 @@ impl Resource for PackageRevisionResources {
     async fn body(&self, revision: &Arc<Revision>) -> Result<Bytes, Problem> {
         let read = self.contents.files(revision.record()).await;
         let files = match read {
-            Ok(files) => Ok(files),
+            Ok(files) => Ok(sort(&files.into_iter().collect())),
             Err(Error::Unreadable(why)) => Err(why),
             Err(other) => {
                 let name = &revision.name().name;
                 return Err(Problem::Unavailable(format!("{name}: {other}")));
             }
         };
-        let shown = shown(revision, files);
+        let shown = shown(revision.record(), files);
         let body = serde_json::to_vec(&shown);
         body.map(Bytes::from)
             .map_err(|error| Problem::Internal(error.to_string()))
@@ -134,21 +141,19 @@ impl Resource for PackageRevisionResources {
     }
 }
 
-/// Returns the object that is shown of a revision with these files, or of one whose files can't be read, and why.
-fn shown(
-    revision: &Revision,
-    files: Result<Vec<(String, Vec<u8>)>, String>,
+/// Returns the object that is shown of a revision with these texts and other files, or of one whose files can't be read,
+/// and why.
+pub(super) fn shown(
+    record: &api::PackageRev,
+    files: Result<(Texts, Vec<String>), String>,
 ) -> api::PackageRevisionResources {
-    let observed = revision.observed();
-    let mut metadata = revision.resources_metadata();
+    let observed = view::observed(record).cloned().unwrap_or_default();
+    let mut metadata = view::resources_metadata(record);
     let mut annotations = BTreeMap::new();
-    let (resources, binary) = match files {
-        Ok(files) => sort(files),
-        Err(why) => {
-            annotations.insert(UNREADABLE.to_owned(), why);
-            Default::default()
-        }
-    };
+    let (resources, binary) = files.unwrap_or_else(|why| {
+        annotations.insert(UNREADABLE.to_owned(), why);
+        Default::default()
+    });
     if !binary.is_empty() {
         annotations.insert(BINARY.to_owned(), binary.join(","));
     }
@@ -160,55 +165,12 @@ fn shown(
         kind: "PackageRevisionResources".into(),
         metadata,
         spec: api::PackageRevisionResourcesSpec {
-            package_name: observed.package.clone(),
-            workspace_name: observed.workspace.clone(),
+            package_name: observed.package,
+            workspace_name: observed.workspace,
             revision: observed.revision,
-            repository: revision.repository().into(),
+            repository: view::repository(record).into(),
             resources,
         },
         status: api::PackageRevisionResourcesStatus::default(),
-    }
-}
-
-/// Parts files into those that are text, and the sorted names of those that are not.
-fn sort(files: Vec<(String, Vec<u8>)>) -> (BTreeMap<String, String>, Vec<String>) {
-    let (mut text, mut binary) = (BTreeMap::new(), Vec::new());
-    for (path, content) in files {
-        match String::from_utf8(content) {
-            Ok(content) => {
-                text.insert(path, content);
-            }
-            Err(_) => binary.push(path),
-        }
-    }
-    binary.sort();
-    (text, binary)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn files_that_are_no_text_are_named_and_never_mangled() {
-        let file = |path: &str, content: &[u8]| (path.to_owned(), content.to_vec());
-        let (text, binary) = sort(vec![
-            file("z.png", &[0x89, b'P', 0xff]),
-            file("Kptfile", b"kind: Kptfile\n"),
-            file("a.bin", &[0xc3, 0x28]),
-            file("umlaut.yaml", "ä: ö\n".as_bytes()),
-            file("empty", b""),
-        ]);
-        assert_eq!(binary, ["a.bin", "z.png"]);
-        let text: Vec<_> = text.into_iter().collect();
-        let same = |path: &str, content: &str| (path.to_owned(), content.to_owned());
-        assert_eq!(
-            text,
-            [
-                same("Kptfile", "kind: Kptfile\n"),
-                same("empty", ""),
-                same("umlaut.yaml", "ä: ö\n"),
-            ]
-        );
     }
 }

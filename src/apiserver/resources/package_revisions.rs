@@ -5,24 +5,27 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{column, find, kind, ready, wide};
+use super::{column, find, kind, ready, verbs, wide};
 use crate::{
     api,
-    apiserver::{Kind, Problem, Resource, age},
+    apiserver::{Kind, Problem, Resource, Subresource, age},
     cache::{Fields, Name, Revision, Store, TooNew, Version},
+    engine::Engine,
+    git::short_name,
     sync::Feed,
 };
 
 /// Package revisions, as the catalog has them.
 pub struct PackageRevisions {
     kind: Kind,
-    feed: Feed,
+    pub(super) feed: Feed,
+    pub(super) engine: Engine,
 }
 
 impl PackageRevisions {
-    /// Returns what the catalog of `feed` has; the cluster is asked for what it does not have.
+    /// Returns what the catalog of `feed` has, and `engine` changes; the cluster is asked for what the catalog does not have.
     #[must_use]
-    pub fn new(feed: Feed) -> Self {
+    pub fn new(feed: Feed, engine: Engine) -> Self {
         let columns = vec![
             column("Name", "string", "Name of the package revision."),
             column(
@@ -60,7 +63,18 @@ impl PackageRevisions {
             "packagerevision",
             columns,
         );
-        Self { kind, feed }
+        let kind = Kind {
+            verbs: verbs(&[
+                "create", "delete", "get", "list", "patch", "update", "watch",
+            ]),
+            subresources: vec![Subresource {
+                name: "approval".into(),
+                verbs: verbs(&["get", "patch", "update"]),
+                plain: true,
+            }],
+            ..kind
+        };
+        Self { kind, feed, engine }
     }
 }
 
@@ -90,7 +104,7 @@ impl Resource for PackageRevisions {
             observed.latest.into(),
             observed.lifecycle.as_str().into(),
             revision.repository().into(),
-            short(&observed.git.ref_).into(),
+            short_name(&observed.git.ref_).into(),
             age(created.as_ref().map(|time| time.0)).into(),
         ])
     }
@@ -110,11 +124,4 @@ impl Resource for PackageRevisions {
     async fn wait_for(&self, version: Version, within: Duration) -> Result<(), TooNew> {
         self.feed.catalog().wait_for(version, within).await
     }
-}
-
-/// Returns the name of a ref as people say it.
-fn short(name: &str) -> &str {
-    let known = ["refs/heads/", "refs/tags/"];
-    let prefix = known.into_iter().find_map(|known| name.strip_prefix(known));
-    prefix.unwrap_or(name)
 }

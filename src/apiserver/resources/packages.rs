@@ -5,48 +5,40 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{column, kind, ready};
+use super::{column, kind, ready, verbs};
 use crate::{
     api,
     apiserver::{Kind, Problem, Refusal, Resource},
     cache::{Entry, Name, Package, Store, TooNew, Version},
+    engine::Engine,
     sync::Feed,
 };
 
 /// What is said to those who want to write packages, in upstream's words: packages are what their revisions make them.
 const REFUSALS: &[(&str, &str)] = &[
-    (
-        "create",
-        "create or clone a PackageRevision resource to create a package as direct package creation",
-    ),
-    (
-        "update",
-        "update a PackageRevision resource to update a package as direct package update",
-    ),
-    (
-        "patch",
-        "update a PackageRevision resource to update a package as direct package update",
-    ),
-    (
-        "delete",
-        "delete all PackageRevisions resources of a package to delete a package as direct package deletion",
-    ),
+    ("update", UPDATE),
+    ("patch", UPDATE),
     (
         "deletecollection",
         "delete all PackageRevisions resources of a package to delete a package as direct package deletion",
     ),
 ];
 
+/// What is done instead of an update (upstream's words).
+pub(super) const UPDATE: &str =
+    "update a PackageRevision resource to update a package as direct package update";
+
 /// Packages, as the catalog has them.
 pub struct Packages {
     kind: Kind,
-    feed: Feed,
+    pub(super) feed: Feed,
+    pub(super) engine: Engine,
 }
 
 impl Packages {
-    /// Returns what the catalog of `feed` has.
+    /// Returns what the catalog of `feed` has, and `engine` changes.
     #[must_use]
-    pub fn new(feed: Feed) -> Self {
+    pub fn new(feed: Feed, engine: Engine) -> Self {
         let columns = vec![
             column("Name", "string", "Name of the package."),
             column(
@@ -68,9 +60,10 @@ impl Packages {
         let kind = kind::<api::PorchPackage>("PorchPackage", "packages", "package", columns);
         let kind = Kind {
             refusals: refusals.collect(),
+            verbs: verbs(&["create", "delete", "get", "list", "watch"]),
             ..kind
         };
-        Self { kind, feed }
+        Self { kind, feed, engine }
     }
 }
 

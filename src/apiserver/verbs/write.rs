@@ -7,10 +7,11 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use serde::de::IgnoredAny;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::Ask;
 use crate::apiserver::{
-    Failure, Identity, Kind, PatchKind, Reply, Verb, Write, WriteOptions, Written,
+    Caller, Failure, Identity, Kind, PatchKind, Reply, Verb, Write, WriteOptions, Written,
     answer::Answer,
     body,
     endpoint::AnyWriter,
@@ -30,6 +31,8 @@ pub(in crate::apiserver) struct Body {
     pub(in crate::apiserver) limit: usize,
     /// Who sent it.
     pub(in crate::apiserver) user: Identity,
+    /// When it is told that it took too long.
+    pub(in crate::apiserver) deadline: Instant,
 }
 
 /// Does what the request asks for, and returns what came of it, with warnings.
@@ -45,6 +48,7 @@ pub(in crate::apiserver) async fn write(
         stream,
         limit,
         user,
+        deadline,
     } = body;
     // Read first, whatever is wrong with the rest: who still writes may not see the answer.
     let body = body::read(&headers, stream, limit).await?;
@@ -58,6 +62,8 @@ pub(in crate::apiserver) async fn write(
     } else {
         to_json(kind, verb, &media, body)?
     };
+    let caller = Caller::until(deadline);
+    let _waiting = caller.wait();
     let write = Write {
         verb,
         namespace: ask.place.namespace,
@@ -66,8 +72,10 @@ pub(in crate::apiserver) async fn write(
         body,
         options,
         user,
+        caller,
     };
-    // A task of its own: what is begun is finished, even if nobody waits for it any more.
+    // A task of its own: what is begun is finished, even if nobody waits for it any more. Who has gone before is one who
+    // the writer may leave.
     let done = tokio::spawn(async move { writer.write(write).await }).await;
     let Reply { written, warnings } =
         done.map_err(|error| Failure::Internal(error.to_string()))??;

@@ -5,11 +5,8 @@ use serde_json::Value;
 
 use super::Deed;
 use crate::{
-    apiserver::{Failure, FieldError, FieldValidation},
-    standalone::{
-        metadata,
-        object::{metadata_mut, text},
-    },
+    apiserver::{Failure, FieldError, FieldValidation, check_metadata},
+    standalone::object::{metadata_mut, text},
 };
 
 /// Members of `metadata`, sorted.
@@ -132,12 +129,16 @@ impl Deed<'_, '_> {
         let texts = unknown
             .iter()
             .map(|field| format!("unknown field {field:?}"));
+        self.complain(&texts.collect::<Vec<_>>(), origin)
+    }
+
+    /// Tells the caller what a strict reader has against the request, as it wishes.
+    pub(super) fn complain(&mut self, texts: &[String], origin: Origin) -> Result<(), Failure> {
         match self.write.options.field_validation {
             FieldValidation::Ignore => {}
-            FieldValidation::Warn => self.warnings.extend(texts),
-            FieldValidation::Strict if unknown.is_empty() => {}
+            FieldValidation::Warn => self.warnings.extend(texts.iter().cloned()),
+            FieldValidation::Strict if texts.is_empty() => {}
             FieldValidation::Strict => {
-                let texts: Vec<String> = texts.collect();
                 return Err(self.refused(
                     &format!("strict decoding error: {}", texts.join(", ")),
                     origin,
@@ -167,7 +168,7 @@ impl Deed<'_, '_> {
     /// Refuses an object that breaks a rule; names everything that is wrong.
     pub(super) fn check(&self, value: &Value, before: Option<&Value>) -> Result<(), Failure> {
         let definition = self.definition;
-        let mut errors = metadata::check(&value["metadata"], definition.naming);
+        let mut errors = check_metadata(&value["metadata"], definition.naming);
         let shape = definition.schema.check(value);
         if let (Some(rules), true) = (&definition.rules, shape.is_empty()) {
             errors.extend(rules.check(value, before));

@@ -6,12 +6,11 @@ use serde_json::{Value, json};
 
 use super::{Deed, admit::Origin};
 use crate::{
-    apiserver::{Failure, FieldError, PatchKind, Subject, Verb, Written},
+    apiserver::{Failure, FieldError, PatchKind, Shape, Subject, Verb, Written},
     standalone::{
         fields::{self, Fields},
         object::{metadata_mut, text},
         owners::{Owner, Owners},
-        schema::Schema,
     },
 };
 
@@ -37,12 +36,12 @@ const KUBECTL: &str = "kubectl";
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// How the lists in `metadata` belong together (the tags of `ObjectMeta`).
-static METADATA: LazyLock<Schema> = LazyLock::new(|| {
+static METADATA: LazyLock<Shape> = LazyLock::new(|| {
     let schema = json!({"properties": {
         "ownerReferences": {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["uid"]},
         "finalizers": {"x-kubernetes-list-type": "set"},
     }});
-    Schema::parse(&schema).expect("the words are understood")
+    Shape::parse(&schema).expect("the words are understood")
 });
 
 impl Deed<'_, '_> {
@@ -187,7 +186,7 @@ impl Deed<'_, '_> {
         });
     }
 
-    fn part(&self, name: &str) -> Option<&Schema> {
+    fn part(&self, name: &str) -> Option<&Shape> {
         if name == "metadata" {
             return Some(&METADATA);
         }
@@ -197,7 +196,7 @@ impl Deed<'_, '_> {
     fn each_part(
         &self,
         value: &Value,
-        fields: impl Fn(&str, &Value, Option<&Schema>) -> Fields,
+        fields: impl Fn(&str, &Value, Option<&Shape>) -> Fields,
     ) -> Fields {
         let mut all = Fields::default();
         for (name, member) in value.as_object().into_iter().flatten() {

@@ -1,13 +1,12 @@
 //! An object goes, or many do; a namespace goes with all that is in it.
 
-use std::{fmt::Display, sync::Arc};
+use std::sync::Arc;
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Deed, update::finalizers};
 use crate::{
-    apiserver::{Failure, FieldError, Subject, Written},
+    apiserver::{DeleteTerms, Failure, Written},
     cache::{Entry, FieldSelector, Fields, LabelSelector, Malformed, Name},
     standalone::{
         Object,
@@ -18,100 +17,13 @@ use crate::{
 /// Namespaces without which nothing works.
 const LASTING: &[&str] = &["default", "kube-system"];
 
-/// What the body of a deletion may say.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct DeleteOptions {
-    preconditions: Option<Preconditions>,
-    propagation_policy: Option<String>,
-    orphan_dependents: Option<bool>,
-    dry_run: Option<Vec<String>>,
-}
-
-/// What must hold of the object that is to go.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Preconditions {
-    uid: Option<String>,
-    resource_version: Option<String>,
-}
-
-impl DeleteOptions {
-    /// Returns the options in a body, which may be empty.
-    ///
-    /// # Errors
-    /// [`Failure::BadRequest`] if they make no sense, [`Failure::Invalid`] if they say what is not to be said.
-    pub fn parse(body: &[u8]) -> Result<Self, Failure> {
-        if body.is_empty() {
-            return Ok(Self::default());
-        }
-        let bad = |why: &dyn Display| {
-            Failure::BadRequest(format!("the delete options can't be understood: {why}"))
-        };
-        let body: Value = serde_json::from_slice(body).map_err(|error| bad(&error))?;
-        if !body.is_object() {
-            return Err(bad(&"they are no object"));
-        }
-        let options: Self = serde_json::from_value(body).map_err(|error| bad(&error))?;
-        options.checked()
-    }
-
-    fn checked(self) -> Result<Self, Failure> {
-        let options = self;
-        let mut errors = Vec::new();
-        if let Some(policy) = &options.propagation_policy
-            && !["Foreground", "Background", "Orphan"].contains(&policy.as_str())
-        {
-            let supported = ["Foreground", "Background", "Orphan", "nil"];
-            errors.push(FieldError::not_supported(
-                "propagationPolicy",
-                &policy.as_str().into(),
-                &supported,
-            ));
-        } else if let (Some(policy), Some(_)) =
-            (&options.propagation_policy, options.orphan_dependents)
-        {
-            let detail = "orphanDependents and deletionPropagation cannot be both set";
-            errors.push(FieldError::invalid(
-                "propagationPolicy",
-                &policy.as_str().into(),
-                detail,
-            ));
-        }
-        for dry_run in options
-            .dry_run
-            .iter()
-            .flatten()
-            .filter(|value| *value != "All")
-        {
-            errors.push(FieldError::not_supported(
-                "dryRun",
-                &dry_run.as_str().into(),
-                &["All"],
-            ));
-        }
-        if errors.is_empty() {
-            return Ok(options);
-        }
-        let subject = Subject::new("meta.k8s.io", "DeleteOptions", "");
-        Err(Failure::Invalid { subject, errors })
-    }
-
-    /// Returns whether nothing is to be done.
-    #[must_use]
-    pub fn is_rehearsal(&self) -> bool {
-        self.dry_run
-            .as_ref()
-            .is_some_and(|values| !values.is_empty())
-    }
-}
-
 impl Deed<'_, '_> {
     /// Deletes the object that the request names.
     pub(super) fn delete(&mut self) -> Result<Written, Failure> {
-        let options = DeleteOptions::parse(&self.write.body)?;
+        let terms = DeleteTerms::of(self.write, &self.definition.api_version())?;
         let live = self.live()?;
-        self.check_preconditions(&live, &options)?;
+        let subject = self.definition.kind_subject(&live.name().name);
+        terms.check(&live.value(), subject)?;
         if self.is_namespace() && LASTING.contains(&live.name().name.as_str()) {
             let subject = self.definition.subject(&live.name().name);
             return Err(Failure::forbidden(
@@ -128,11 +40,12 @@ impl Deed<'_, '_> {
 
     /// Deletes everything that the selectors choose, and returns it as a list.
     pub(super) fn delete_collection(&mut self) -> Result<Written, Failure> {
-        let options = DeleteOptions::parse(&self.write.body)?;
+        let terms = DeleteTerms::of(self.write, &self.definition.api_version())?;
         let chosen = self.chosen()?;
         let mut items = Vec::with_capacity(chosen.len());
         for object in chosen {
-            self.check_preconditions(&object, &options)?;
+            let subject = self.definition.kind_subject(&object.name().name);
+            terms.check(&object.value(), subject)?;
             let lasting = self.is_namespace() && LASTING.contains(&object.name().name.as_str());
             if !lasting {
                 items.push(self.dismiss(&object).unwrap_or(object).value());
@@ -154,34 +67,6 @@ impl Deed<'_, '_> {
             .into_iter()
             .filter(|object| labels.matches(object.labels()) && fields.matches(object.as_ref()))
             .collect())
-    }
-
-    fn check_preconditions(&self, live: &Object, options: &DeleteOptions) -> Result<(), Failure> {
-        let Some(preconditions) = &options.preconditions else {
-            return Ok(());
-        };
-        let refuse = |why: String| {
-            let subject = self.definition.subject(&live.name().name);
-            Err(Failure::Conflict { subject, why })
-        };
-        let value = live.value();
-        let uid = text(&value, "/metadata/uid");
-        if let Some(asked) = preconditions.uid.as_deref().filter(|asked| *asked != uid) {
-            return refuse(format!(
-                "the UID in the precondition ({asked}) does not match the UID in record ({uid}). The object might have been deleted and then recreated"
-            ));
-        }
-        let version = live.version().to_string();
-        if let Some(asked) = preconditions
-            .resource_version
-            .as_ref()
-            .filter(|asked| **asked != version)
-        {
-            return refuse(format!(
-                "the ResourceVersion in the precondition ({asked}) does not match the ResourceVersion in record ({version}). The object might have been modified"
-            ));
-        }
-        Ok(())
     }
 
     /// Lets an object go. Returns it if somebody holds it still.

@@ -12,8 +12,6 @@ mod update;
 
 use std::sync::Arc;
 
-pub use delete::DeleteOptions;
-
 use jiff::Timestamp;
 use serde_json::Value;
 

@@ -30,14 +30,9 @@ impl Deed<'_, '_> {
         let live = self.live()?;
         let unconditional = text(&value, "/metadata/resourceVersion").is_empty();
         if unconditional && self.definition.custom {
-            let detail = "must be specified for an update";
             return Err(Failure::Invalid {
                 subject: self.definition.subject(&self.write.name),
-                errors: vec![FieldError::invalid(
-                    "metadata.resourceVersion",
-                    &0.into(),
-                    detail,
-                )],
+                errors: vec![FieldError::unversioned()],
             });
         }
         self.replace(&live, &live.value(), value, Origin::Body)

@@ -5,8 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use super::definition::Naming;
-use crate::apiserver::FieldError;
+use super::FieldError;
 
 /// Longest name of an object, and longest prefix of a qualified name.
 const MOST_SUBDOMAIN: usize = 253;
@@ -20,9 +19,18 @@ const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alpha
 const QUALIFIED: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 const VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 
+/// What a name must look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// RFC 1123 subdomain.
+    Subdomain,
+    /// RFC 1123 label.
+    Label,
+}
+
 /// Returns everything that is wrong with an object's metadata.
 #[must_use]
-pub fn check(metadata: &Value, naming: Naming) -> Vec<FieldError> {
+pub fn check_metadata(metadata: &Value, naming: Naming) -> Vec<FieldError> {
     let mut wrong = Vec::new();
     check_name(metadata["name"].as_str().unwrap_or(""), naming, &mut wrong);
     check_labels(&metadata["labels"], &mut wrong);
@@ -169,7 +177,7 @@ mod tests {
             "name": "a.b-c", "labels": {"x.io/Y_1": "v.1", "z": ""}, "annotations": {"A/b": "anything at all"},
             "finalizers": ["porch.kpt.dev/f"], "ownerReferences": [{"apiVersion": "v1", "kind": "K", "name": "n", "uid": "u"}],
         });
-        assert_eq!(check(&metadata, Naming::Subdomain), []);
+        assert_eq!(check_metadata(&metadata, Naming::Subdomain), []);
     }
 
     #[test]
@@ -215,7 +223,7 @@ mod tests {
                 "metadata.ownerReferences[0].apiVersion",
             ),
         ] {
-            let wrong = check(&metadata, naming);
+            let wrong = check_metadata(&metadata, naming);
             assert_eq!(
                 wrong
                     .iter()

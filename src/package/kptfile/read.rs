@@ -13,26 +13,27 @@ use crate::{
 pub const LIMIT: usize = 1 << 20;
 
 /// A map as people write it: values may be missing.
-type Texts = BTreeMap<String, Option<String>>;
+pub(super) type Texts = BTreeMap<String, Option<String>>;
 
 /// The parts of a Kptfile that the API shows; the rest is not looked at.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Kptfile {
+pub(super) struct Kptfile {
     api_version: Option<String>,
     kind: Option<String>,
-    metadata: Option<Metadata>,
+    pub(super) metadata: Option<Metadata>,
     upstream: Option<Upstream>,
     upstream_lock: Option<Lock>,
     info: Option<About>,
-    status: Option<Status>,
+    pub(super) status: Option<Status>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Metadata {
-    labels: Option<Texts>,
-    annotations: Option<Texts>,
+pub(super) struct Metadata {
+    name: Option<String>,
+    pub(super) labels: Option<Texts>,
+    pub(super) annotations: Option<Texts>,
 }
 
 #[derive(Default, Deserialize)]
@@ -73,18 +74,18 @@ struct Gate {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Status {
-    conditions: Option<Vec<Stated>>,
+pub(super) struct Status {
+    pub(super) conditions: Option<Vec<Stated>>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Stated {
+pub(super) struct Stated {
     #[serde(rename = "type")]
-    type_: Option<String>,
-    status: Option<String>,
-    reason: Option<String>,
-    message: Option<String>,
+    pub(super) type_: Option<String>,
+    pub(super) status: Option<String>,
+    pub(super) reason: Option<String>,
+    pub(super) message: Option<String>,
 }
 
 /// Returns what a Kptfile says; `blob` is its object id. A file that is no Kptfile gives a `problem` and nothing else.
@@ -113,10 +114,44 @@ pub fn too_large(blob: &str, size: usize) -> KptfileObserved {
     }
 }
 
-fn read(content: &[u8]) -> Result<Kptfile, String> {
-    let text = std::str::from_utf8(content).map_err(|_| "the Kptfile is not UTF-8")?;
-    let read: Option<Kptfile> =
-        yaml::from_str(text).map_err(|error| format!("the Kptfile cannot be read: {error}"))?;
+/// Returns nothing when a Kptfile is one that may be stored, else why it is none: one document, of the version that is understood,
+/// with a name.
+///
+/// # Errors
+/// A sentence.
+pub fn check(content: &[u8]) -> Result<(), String> {
+    if content.len() > LIMIT {
+        return Err(too_large("", content.len()).problem);
+    }
+    let kptfile = read(content)?;
+    let text = text(content)?;
+    if yaml::documents(text)
+        .map_err(|error| unreadable(&error))?
+        .len()
+        != 1
+    {
+        return Err("the Kptfile must be one document".into());
+    }
+    let name = kptfile.metadata.and_then(|metadata| metadata.name);
+    match name.as_deref() {
+        None | Some("") => Err("the Kptfile must have a metadata.name".into()),
+        Some(_) => Ok(()),
+    }
+}
+
+/// Returns the text of a Kptfile.
+pub(super) fn text(content: &[u8]) -> Result<&str, String> {
+    std::str::from_utf8(content).map_err(|_| "the Kptfile is not UTF-8".into())
+}
+
+fn unreadable(error: &yaml::Error) -> String {
+    format!("the Kptfile cannot be read: {error}")
+}
+
+/// Returns a Kptfile as far as it is understood; else a sentence.
+pub(super) fn read(content: &[u8]) -> Result<Kptfile, String> {
+    let text = text(content)?;
+    let read: Option<Kptfile> = yaml::from_str(text).map_err(|error| unreadable(&error))?;
     let kptfile = read.ok_or("the Kptfile is empty")?;
     let version = kptfile.api_version.as_deref().unwrap_or_default();
     let kind = kptfile.kind.as_deref().unwrap_or_default();

@@ -1,16 +1,15 @@
-//! A structural schema: what it fills in, what it drops, what it refuses.
+//! The shape of a value, as a schema says it: what it fills in, what it drops, what it refuses.
 //!
-//! In comes the schema of a definition, once, and then objects. Out go objects with their defaults and without what the
-//! schema does not know, and everything that is wrong with them. Texts are those of kube-apiserver. It must not touch
-//! `apiVersion`, `kind` and `metadata` of the object itself: those have rules of their own.
+//! In comes a schema, once, and then objects. Out go objects with their defaults and without what the schema does not
+//! know, and everything that is wrong with them. Texts are those of kube-apiserver. It must not touch `apiVersion`,
+//! `kind` and `metadata` of the object itself: those have rules of their own.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use kube_cel::{CompiledSchema, ValidationError};
 use serde_json::{Map, Value};
 
-use crate::apiserver::FieldError;
+use super::FieldError;
 
 /// How the items of a list belong together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,25 +25,27 @@ pub enum List {
 
 /// What one value may be.
 #[derive(Clone, Debug, Default)]
-pub struct Schema {
+pub struct Shape {
     /// `object`, `array`, `string`, `integer`, `number`, `boolean`, [`INT_OR_STRING`]; empty for anything.
     pub type_: String,
     /// Members that are known.
-    pub properties: BTreeMap<String, Schema>,
+    pub properties: BTreeMap<String, Shape>,
     /// What other members are, for a map.
-    pub additional: Option<Box<Schema>>,
+    pub additional: Option<Box<Shape>>,
     /// What items are, for a list.
-    pub items: Option<Box<Schema>>,
+    pub items: Option<Box<Shape>>,
     /// How items belong together.
     pub list: List,
     /// Whether the object or map is one value.
     pub atomic: bool,
     required: Vec<String>,
     choices: Vec<Value>,
-    format: String,
+    /// What a string or a number is, such as `date-time`.
+    pub(super) format: String,
     default: Option<Value>,
     nullable: bool,
-    preserve: bool,
+    /// Whether members that are not known are kept.
+    pub(super) preserve: bool,
     bounds: Bounds,
 }
 
@@ -59,7 +60,7 @@ struct Bounds {
 }
 
 /// The type of what is an integer or a string.
-const INT_OR_STRING: &str = "integer,string";
+pub(super) const INT_OR_STRING: &str = "integer,string";
 /// Words that are of no consequence for an object.
 const SILENT: &[&str] = &[
     "description",
@@ -71,7 +72,7 @@ const SILENT: &[&str] = &[
     "x-kubernetes-group-version-kind",
 ];
 
-impl Schema {
+impl Shape {
     /// Returns the schema that `value` says.
     ///
     /// # Errors
@@ -312,7 +313,7 @@ struct Walk {
 }
 
 impl Walk {
-    fn value(&mut self, schema: &Schema, value: &mut Value, path: &str) {
+    fn value(&mut self, schema: &Shape, value: &mut Value, path: &str) {
         match (value, &schema.items) {
             (Value::Object(members), _) => self.members(schema, members, path),
             (Value::Array(items), Some(schema)) => {
@@ -324,7 +325,7 @@ impl Walk {
         }
     }
 
-    fn members(&mut self, schema: &Schema, members: &mut Map<String, Value>, path: &str) {
+    fn members(&mut self, schema: &Shape, members: &mut Map<String, Value>, path: &str) {
         members.retain(|name, value| {
             let known = schema.member(name);
             if known.is_none() && !schema.preserve {
@@ -379,57 +380,4 @@ pub(super) fn join(path: &str, name: &str) -> String {
         return name.to_owned();
     }
     format!("{path}.{name}")
-}
-
-/// The rules of a definition (`x-kubernetes-validations`), compiled once.
-#[derive(Debug)]
-pub struct Rules(CompiledSchema);
-
-impl Rules {
-    /// Returns the rules in `schema`; nothing if it has none.
-    ///
-    /// # Errors
-    /// The first rule that can't be compiled.
-    pub fn compile(schema: &Value) -> Result<Option<Self>, String> {
-        if !schema.to_string().contains("\"x-kubernetes-validations\"") {
-            return Ok(None);
-        }
-        let compiled = kube_cel::compile_schema(schema);
-        match uncompiled(&compiled) {
-            Some(why) => Err(why),
-            None => Ok(Some(Self(compiled))),
-        }
-    }
-
-    /// Returns what the rules have against the object; rules of transition are asked only if there was one before.
-    #[must_use]
-    pub fn check(&self, object: &Value, before: Option<&Value>) -> Vec<FieldError> {
-        let found = kube_cel::validate_compiled(&self.0, object, before);
-        found.map_or_else(
-            |found| found.as_slice().iter().map(broken).collect(),
-            |()| Vec::new(),
-        )
-    }
-}
-
-fn broken(error: &ValidationError) -> FieldError {
-    let field = if error.field_path.is_empty() {
-        "<nil>"
-    } else {
-        &error.field_path
-    };
-    FieldError::invalid(field, &Value::from("object"), &error.message)
-}
-
-fn uncompiled(schema: &CompiledSchema) -> Option<String> {
-    let own = schema.compilation_errors().first().map(ToString::to_string);
-    let below = schema
-        .properties
-        .values()
-        .chain(schema.items.as_deref())
-        .chain(schema.additional_properties.as_deref());
-    own.or_else(|| {
-        let mut below = below;
-        below.find_map(uncompiled)
-    })
 }

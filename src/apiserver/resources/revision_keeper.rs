@@ -1,0 +1,80 @@
+//! How package revisions are changed: created, updated, approved and deleted by the engine. In come objects and edits that
+//! the machinery has checked as it checks every kind; the rules of packages are the engine's.
+
+use serde_json::Value;
+
+use super::{
+    PackageRevisions,
+    keeping::{Named, Refusal, call, shown},
+};
+use crate::{
+    api::PackageRevision,
+    apiserver::{Changed, DeleteTerms, Deleted, Edit, Failure, Keeper, Request},
+    cache::Name,
+    engine::{Departed, Terms, Way},
+    package::strategy::RevisionInput,
+};
+
+const NAMED: Named = Named {
+    kind: "PackageRevision",
+    plural: "packagerevisions",
+};
+/// What upstream calls an object that has no name yet.
+const NEW: &str = "(new creation)";
+
+impl Keeper for PackageRevisions {
+    async fn create(&self, object: Value, request: &Request) -> Result<Changed, Failure> {
+        let input = input(object)?;
+        let metadata = &input.object.metadata;
+        let namespace = metadata.namespace.clone().unwrap_or_default();
+        let created = self.engine.create(&namespace, input, &call(request)).await;
+        let record = created.map_err(|error| NAMED.failure(error, NEW))?;
+        Ok(shown(&record)?.into())
+    }
+
+    async fn update(&self, name: &Name, edit: Edit, request: &Request) -> Result<Changed, Failure> {
+        let way = match request.subresource.as_str() {
+            "approval" => Way::Approval,
+            _ => Way::Plain,
+        };
+        super::wait_for(&self.feed, request).await;
+        let edit = |live: &PackageRevision| -> Result<RevisionInput, Refusal> {
+            let live = serde_json::to_value(live);
+            let live = live.map_err(|error| Failure::Internal(error.to_string()))?;
+            Ok(input(edit.apply(&live)?)?)
+        };
+        let patient = request.version.is_none();
+        let call = call(request);
+        let updated = self.engine.update(name, (way, patient), edit, &call).await;
+        let record = updated.map_err(|refusal| NAMED.tell(refusal, &name.name))?;
+        Ok(shown(&record)?.into())
+    }
+
+    async fn delete(
+        &self,
+        name: &Name,
+        terms: DeleteTerms,
+        request: &Request,
+    ) -> Result<Deleted, Failure> {
+        let terms = Terms {
+            uid: terms.uid,
+            version: terms
+                .resource_version
+                .and_then(|version| version.parse().ok()),
+        };
+        let departed = self.engine.delete(name, &terms, &call(request)).await;
+        let departed = departed.map_err(|error| NAMED.failure(error, &name.name))?;
+        Ok(match departed {
+            Departed::Held(record) => Deleted::Held(shown(&record)?),
+            Departed::Gone(record) => Deleted::Gone(shown(&record)?),
+        })
+    }
+}
+
+fn input(object: Value) -> Result<RevisionInput, Failure> {
+    let input = RevisionInput::from_json(object);
+    input.map_err(|error| {
+        let why = format!("PackageRevision in version \"v1alpha1\" cannot be handled as a PackageRevision: {error}");
+        Failure::BadRequest(why)
+    })
+}

@@ -1,0 +1,114 @@
+//! What a PUT or a PATCH makes of an object, whatever that object is when it is made.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{
+    decoder::{Decoder, Origin},
+    metadata::{check_version, go_on, identify, text},
+    subject,
+};
+use crate::{
+    apiserver::{Failure, FieldError, Lists, Patch, PatchKind, Write},
+    cache::Version,
+};
+
+/// A change that is not made yet.
+pub(super) struct Change {
+    decoder: Arc<Decoder>,
+    write: Write,
+    body: Body,
+}
+
+enum Body {
+    /// The object as it should be, in form, and warnings.
+    Whole(Value, Vec<String>),
+    Patch(Patch),
+}
+
+impl Change {
+    /// Returns the change that a PUT makes.
+    pub(super) fn whole(decoder: Arc<Decoder>, write: &Write) -> Result<Self, Failure> {
+        let (mut object, complaints) = decoder.decode(&write.body)?;
+        let validation = write.options.field_validation;
+        let warnings = decoder.report(complaints, validation, Origin::Body)?;
+        identify(&decoder.kind, &mut object, write)?;
+        Ok(Self {
+            decoder,
+            write: write.clone(),
+            body: Body::Whole(object, warnings),
+        })
+    }
+
+    /// Returns the change that a PATCH makes.
+    pub(super) fn patch(
+        decoder: Arc<Decoder>,
+        kind: PatchKind,
+        write: &Write,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            decoder,
+            write: write.clone(),
+            body: Body::Patch(Patch::parse(kind, &write.body)?),
+        })
+    }
+
+    /// Returns the version that the caller names.
+    pub(super) fn version(&self) -> Result<Option<Version>, Failure> {
+        let named = match &self.body {
+            Body::Whole(object, _) => text(object, "resourceVersion"),
+            Body::Patch(patch) => patch.version().unwrap_or_default(),
+        };
+        if named.is_empty() {
+            return Ok(None);
+        }
+        let version = named.parse().map(Some);
+        version.map_err(|_| Failure::Invalid {
+            subject: subject(&self.decoder.kind, &self.write.name),
+            errors: vec![FieldError::invalid(
+                "metadata.resourceVersion",
+                &named.into(),
+                &format!("strconv.ParseUint: parsing {named:?}: invalid syntax"),
+            )],
+        })
+    }
+
+    /// Returns `live` as it should be, and sentences for the caller.
+    pub(super) fn apply(&self, live: &Value) -> Result<(Value, Vec<String>), Failure> {
+        let kind = &self.decoder.kind;
+        let (mut object, mut warnings) = match &self.body {
+            Body::Whole(object, warnings) => (object.clone(), warnings.clone()),
+            Body::Patch(patch) => self.patched(patch, live)?,
+        };
+        identify(kind, &mut object, &self.write)?;
+        check_version(kind, live, &object)?;
+        warnings.extend(go_on(kind, live, &mut object)?);
+        if self.is(live, &object) {
+            object = live.clone();
+        }
+        Ok((object, warnings))
+    }
+
+    fn patched(&self, patch: &Patch, live: &Value) -> Result<(Value, Vec<String>), Failure> {
+        let made = patch.apply(live, &Lists::METADATA)?;
+        let origin = Origin::Patch(&made);
+        if !made.is_object() {
+            return Err(self.decoder.refused("it is no object any more", origin));
+        }
+        self.decoder.check_type(&made)?;
+        let mut object = made.clone();
+        let mut complaints = self.decoder.form(&mut object, origin)?;
+        complaints.extend(patch.complaints.iter().cloned());
+        let validation = self.write.options.field_validation;
+        let warnings = self.decoder.report(complaints, validation, origin)?;
+        Ok((object, warnings))
+    }
+
+    /// Returns whether `object` is no other than `live` once that is in form: then there is no change.
+    fn is(&self, live: &Value, object: &Value) -> bool {
+        let mut formed = live.clone();
+        let known = self.decoder.form(&mut formed, Origin::Body);
+        known.is_ok() && formed == *object
+    }
+}

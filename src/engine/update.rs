@@ -1,0 +1,425 @@
+//! A package revision as its user wants it: metadata, the Kptfile's share of it, and the lifecycle, by plain update or by
+//! approval. In comes an edit of the object, which is computed from exactly the record that it replaces; out goes the record.
+
+use std::sync::Arc;
+
+use tokio::time::timeout_at;
+
+use super::{
+    About, Call, Engine, Error, Record,
+    found::{Outline, kptfile_of},
+    locks::Lock,
+    records::{Records, Unwritten},
+    surroundings::Home,
+    wish::{Wish, wish},
+    write::{Base, Setback, Undertaking},
+};
+use crate::{
+    api::{Observed, PackageRev, PackageRevision, Task, UserMetadata},
+    cache::{Name, Version, version_of, view},
+    git::{approval_message, task_message},
+    package::{
+        Files, KPTFILE, Lifecycle, RevisionKey,
+        kptfile::{self, Change},
+        strategy::RevisionInput,
+    },
+    sync::{Deed, Draft, Point, Work},
+};
+
+/// How often a write is computed anew because of what a stranger did to Git.
+const ATTEMPTS: u32 = 4;
+
+/// Which way a revision is updated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// The object itself.
+    Plain,
+    /// Its approval.
+    Approval,
+}
+
+impl Engine {
+    /// Updates the revision of this name as `edit` says, which is given the object as it is. If somebody was faster and
+    /// the caller named no version (`patient`), it is asked again.
+    ///
+    /// # Errors
+    /// [`Error`], or what `edit` says.
+    pub async fn update<E: From<Error>>(
+        &self,
+        name: &Name,
+        (way, patient): (Way, bool),
+        edit: impl Fn(&PackageRevision) -> Result<RevisionInput, E>,
+        call: &Call,
+    ) -> Result<Record, E> {
+        let mut attempts = 0;
+        loop {
+            let (lock, record) = self.take(name, patient, call).await?;
+            let old = view::package_revision(&record);
+            let old = old.ok_or_else(|| Error::NotFound(About::Request))?;
+            let new = edit(&old)?;
+            let wish = wish(way, &record, &old, &new)?;
+            match self.fulfil(record, lock, wish, call).await {
+                Ok(record) => return Ok(record),
+                Err(Setback::Told(error)) => return Err(error.into()),
+                Err(Setback::Changed) if !patient => return Err(Error::Modified.into()),
+                Err(Setback::Changed) => {}
+                Err(Setback::Lost(reference)) => {
+                    attempts += 1;
+                    // A tag that was taken says nothing about this object: another number is.
+                    let own = !reference.starts_with("refs/tags/");
+                    if attempts == ATTEMPTS || (own && !patient) {
+                        return Err(Error::Modified.into());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Returns the right to write a revision, and its record. Who is not `patient` is told at once if another writes.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Busy`]; [`Error::TimedOut`]; [`Error::Unavailable`].
+    pub(super) async fn take(
+        &self,
+        name: &Name,
+        patient: bool,
+        call: &Call,
+    ) -> Result<(Lock, Record), Error> {
+        loop {
+            let lock = match self.parts.locks.take(name) {
+                Some(lock) => lock,
+                None if patient => {
+                    let lock = timeout_at(call.deadline, self.parts.locks.wait(name)).await;
+                    lock.map_err(|_| Error::TimedOut)?
+                }
+                None => return Err(busy(name)),
+            };
+            let record = self.current(name).await?;
+            let intent = record.spec.intent.as_ref();
+            if intent.is_none_or(|intent| !intent.is_open()) {
+                return Ok((lock, record));
+            }
+            drop(lock);
+            if !patient {
+                return Err(busy(name));
+            }
+            self.moved_on(&record, call).await?;
+        }
+    }
+
+    /// Returns the record of a revision that is served.
+    pub(super) async fn current(&self, name: &Name) -> Result<Record, Error> {
+        let found = self.means().feed.find(name).await;
+        let found = found.map_err(|unknown| Error::Unavailable {
+            why: unknown.to_string(),
+            after: 1,
+        })?;
+        let found = found.ok_or(Error::NotFound(About::Request))?;
+        Ok(found.record().clone())
+    }
+
+    /// Waits until something newer than a record was seen.
+    async fn moved_on(&self, record: &PackageRev, call: &Call) -> Result<(), Error> {
+        let version = version_of(record).unwrap_or_default();
+        let left = call
+            .deadline
+            .saturating_duration_since(tokio::time::Instant::now());
+        let next = Version(version.0 + 1).max(self.means().feed.catalog().seen());
+        let seen = self
+            .means()
+            .feed
+            .catalog()
+            .wait_for(Version(next.0 + 1), left.min(POLL));
+        // It is looked at anew in either case.
+        let _ = seen.await;
+        if call.deadline <= tokio::time::Instant::now() {
+            return Err(Error::TimedOut);
+        }
+        Ok(())
+    }
+
+    async fn fulfil(
+        &self,
+        record: Record,
+        lock: Lock,
+        wish: Wish,
+        call: &Call,
+    ) -> Result<Record, Setback> {
+        match wish {
+            Wish::Nothing => Ok(record),
+            Wish::Metadata(metadata) => self.rewrite(record, metadata, lock, call).await,
+            Wish::Departure(metadata) => {
+                let mut last = record.as_ref().clone();
+                last.spec.metadata = metadata;
+                self.depart((record, lock), true, call).await?;
+                Ok(Arc::new(last))
+            }
+            Wish::Deed {
+                to,
+                content,
+                metadata,
+            } => {
+                let undertaking = self
+                    .undertake(&record, (to, &content), metadata, call)
+                    .await?;
+                if call.dry_run {
+                    return Ok(undertaking.rehearsed(&record, to));
+                }
+                let done = self.carry_out(undertaking, lock, call).await?;
+                done.ok_or_else(|| Error::NotFound(About::Request).into())
+            }
+        }
+    }
+
+    /// Writes other metadata: one settle, and nothing in Git.
+    pub(super) async fn rewrite(
+        &self,
+        record: Record,
+        metadata: UserMetadata,
+        lock: Lock,
+        call: &Call,
+    ) -> Result<Record, Setback> {
+        let mut next = record.as_ref().clone();
+        next.spec.metadata = metadata;
+        if call.dry_run {
+            return Ok(Arc::new(next));
+        }
+        if !call.begin.may() {
+            return Err(Error::TimedOut.into());
+        }
+        self.sync().failpoints.pass(Point::BeforeMetadata).await;
+        let namespace = next.metadata.namespace.clone().unwrap_or_default();
+        let written = Records::new(&self.sync().client, &namespace)
+            .replace(&next)
+            .await;
+        self.sync().failpoints.pass(Point::AfterMetadata).await;
+        drop(lock);
+        match written {
+            Ok(written) => {
+                self.see(version_of(&written).unwrap_or_default()).await?;
+                next.metadata.resource_version = written.metadata.resource_version;
+                Ok(Arc::new(next))
+            }
+            Err(Unwritten::Failed(error)) => Err(error.into()),
+            Err(_) => {
+                // Whoever was faster is seen soon; until then every attempt would lose again.
+                self.moved_on(&record, call).await?;
+                Err(Setback::Changed)
+            }
+        }
+    }
+
+    /// Returns what is to be done to Git.
+    async fn undertake(
+        &self,
+        record: &Record,
+        (to, content): (Lifecycle, &[Change]),
+        metadata: UserMetadata,
+        call: &Call,
+    ) -> Result<Undertaking, Error> {
+        let namespace = record.metadata.namespace.clone().unwrap_or_default();
+        let home = self.home(&namespace, view::repository(record)).await?;
+        let observed = observed(record)?;
+        let mut outline = Outline::of(observed);
+        let step = if content.is_empty() {
+            self.step(record, observed, to)?
+        } else {
+            let files = self.edited(record, content).await?;
+            let kptfile = files.get(KPTFILE).map_or(&[][..], Vec::as_slice);
+            outline.kptfile = kptfile_of(kptfile);
+            written(observed, files, to == Lifecycle::Proposed)
+        };
+        let known = (home, key_of(record, observed), record.clone());
+        Ok(undertaking(
+            known,
+            step,
+            (outline, to),
+            (metadata, call, self),
+        ))
+    }
+
+    /// Returns what brings a revision from where it is in its life to where it is wanted.
+    fn step(&self, record: &Record, observed: &Observed, to: Lifecycle) -> Result<Step, Error> {
+        use Lifecycle::{DeletionProposed, Draft, Proposed, Published};
+        let git = &observed.git;
+        let commit = git.commit.clone();
+        let number = observed.revision;
+        let deed = match (observed.lifecycle, to) {
+            (Draft, Proposed) => Deed::Propose {
+                draft: draft_of(observed),
+            },
+            (Proposed, Draft) => Deed::Reject {
+                draft: draft_of(observed),
+            },
+            (Proposed, Published) => {
+                let number = self.next_number(record, observed);
+                let draft = draft_of(observed);
+                let message = approval_message(&git.directory, &observed.workspace, number);
+                return Ok(Step {
+                    deed: Deed::Publish { draft, number },
+                    message,
+                });
+            }
+            (Published, DeletionProposed) => Deed::ProposeDeletion { commit, number },
+            (DeletionProposed, Published) => Deed::Keep { commit, number },
+            (from, to) => {
+                return Err(Error::Internal(format!("no way leads from {from} to {to}")));
+            }
+        };
+        let message = String::new();
+        Ok(Step { deed, message })
+    }
+
+    /// Returns the number of a package's next revision: one more than the highest that is published.
+    fn next_number(&self, record: &Record, observed: &Observed) -> i64 {
+        let key = view::package_key(record, observed);
+        let namespace = record.metadata.namespace.clone().unwrap_or_default();
+        let package = Name::new(namespace, key.name());
+        let records = self.means().feed.catalog().records_of_package(&package);
+        let published = records.iter().filter_map(|record| {
+            let observed = view::observed(record)?;
+            let same = view::package_key(record, observed) == key;
+            (same && observed.lifecycle.is_published()).then_some(observed.revision)
+        });
+        published.max().unwrap_or_default().max(0) + 1
+    }
+
+    /// Returns the files of a draft with what its object says of the Kptfile.
+    async fn edited(&self, record: &Record, content: &[Change]) -> Result<Files, Error> {
+        let mut files = self.files(record).await?;
+        let kptfile = files.get(KPTFILE).cloned().unwrap_or_default();
+        let edited = kptfile::edit(&kptfile, content);
+        let edited = edited.map_err(|problem| Error::Conflict(format!("Kptfile: {problem}")))?;
+        files.insert(KPTFILE.into(), edited);
+        Ok(files)
+    }
+
+    /// Returns the files of a revision.
+    pub(super) async fn files(&self, record: &PackageRev) -> Result<Files, Error> {
+        let read = self.means().contents.files(record).await;
+        let read = read.map_err(|error| Error::Unavailable {
+            why: error.to_string(),
+            after: 2,
+        })?;
+        Ok(read.into_iter().collect())
+    }
+}
+
+/// The longest wait for something that may have happened unseen.
+const POLL: std::time::Duration = std::time::Duration::from_millis(250);
+
+/// A deed and the message of its commit.
+pub(super) struct Step {
+    pub deed: Deed,
+    pub message: String,
+}
+
+fn undertaking(
+    (home, key, record): (Home, RevisionKey, Record),
+    step: Step,
+    (mut outline, to): (Outline, Lifecycle),
+    (metadata, call, engine): (UserMetadata, &Call, &Engine),
+) -> Undertaking {
+    let directory = home.target.subject.scope.full_path(&key.package.package);
+    let place = format!("{directory}/{}", key.workspace);
+    let publishes = match (&step.deed, to) {
+        (Deed::Publish { number, .. }, _) => {
+            outline.revision = *number;
+            outline.reference = format!("refs/tags/{directory}/v{number}");
+            true
+        }
+        (_, Lifecycle::Proposed) => {
+            outline.reference = format!("refs/heads/proposed/{place}");
+            false
+        }
+        (_, Lifecycle::Draft) => {
+            outline.reference = format!("refs/heads/drafts/{place}");
+            false
+        }
+        _ => false,
+    };
+    Undertaking {
+        work: Work {
+            deed: step.deed,
+            directory,
+            workspace: key.workspace.clone(),
+            message: step.message,
+            author: call.caller.author(&home.repository),
+            time: (engine.sync().clock)(),
+        },
+        home,
+        key,
+        base: Base::Known(record),
+        metadata: Some(metadata),
+        outline: Some(outline),
+        publishes,
+    }
+}
+
+impl Undertaking {
+    /// Returns the record as it would be, so far as that is known before anything is done.
+    pub(super) fn rehearsed(self, record: &PackageRev, to: Lifecycle) -> Record {
+        let mut next = record.clone();
+        next.spec.metadata = self.metadata.unwrap_or_else(|| next.spec.metadata.clone());
+        if let Some(observed) = &mut next.spec.observed {
+            observed.lifecycle = to;
+            if let Some(outline) = self.outline {
+                observed.revision = outline.revision;
+                observed.git.ref_ = outline.reference;
+                observed.kptfile = outline.kptfile;
+            }
+            if self.publishes {
+                observed.latest = true;
+                observed.published_by = self.work.author.email;
+                let at = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(self.work.time);
+                observed.published_at = Some(at);
+            }
+        }
+        Arc::new(next)
+    }
+}
+
+/// Returns the step that gives a draft these files.
+pub(super) fn written(observed: &Observed, files: Files, propose: bool) -> Step {
+    // Upstream's word for every change of a draft's files.
+    let task = Task {
+        type_: "render".into(),
+        ..Task::default()
+    };
+    Step {
+        message: task_message(&observed.git.directory, &observed.workspace, Some(&task)),
+        deed: Deed::Write {
+            files: Arc::new(files),
+            draft: Some(draft_of(observed)),
+            propose,
+        },
+    }
+}
+
+fn draft_of(observed: &Observed) -> Draft {
+    Draft {
+        commit: observed.git.commit.clone(),
+        tree: observed.git.tree.clone(),
+    }
+}
+
+/// Returns what Git says of a record that is served.
+pub(super) fn observed(record: &PackageRev) -> Result<&Observed, Error> {
+    view::observed(record).ok_or(Error::NotFound(About::Request))
+}
+
+/// Returns the key under which a record was written.
+pub(super) fn key_of(record: &PackageRev, observed: &Observed) -> RevisionKey {
+    RevisionKey {
+        package: view::package_key(record, observed),
+        workspace: observed.workspace.clone(),
+    }
+}
+
+/// Returns that another write is under way (upstream's words).
+fn busy(name: &Name) -> Error {
+    Error::Busy(format!(
+        "another request is already in progress on package revision \"{}/{}\"",
+        name.namespace, name.name
+    ))
+}

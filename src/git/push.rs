@@ -1,0 +1,109 @@
+//! Edits of refs, sent with the objects that they need. In come packs and leased edits, out comes what was refused and
+//! why. Every edit names what it replaces, so nothing is overwritten that the caller has not seen; whether a move is a
+//! fast-forward is not asked. A push is sent once: it is never repeated unless it is certain that nothing was done.
+
+use std::collections::BTreeSet;
+
+use super::{
+    Access, Error, Pack, list_some, prepare, push_local,
+    receive::{self, Answer},
+    refs::is_id,
+    verdict,
+};
+
+/// A change of one ref, leased: it is made only if the ref still is what `from` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefEdit {
+    /// Full name: a branch or a tag.
+    pub name: String,
+    /// What it is; nothing: it must be absent.
+    pub from: Option<String>,
+    /// What it becomes; nothing: it goes.
+    pub to: Option<String>,
+}
+
+/// What became of a push.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pushed {
+    /// Edits that were not made, in their order. Empty: everything was done.
+    pub refused: Vec<Refused>,
+    /// Whether the server promised to make all edits or none. Where it did not, those before a refused one are made.
+    pub atomic: bool,
+}
+
+/// An edit that was not made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Full name of the ref.
+    pub name: String,
+    /// Why.
+    pub why: Refusal,
+}
+
+/// Why an edit was not made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The ref is not what was expected, or somebody is changing it: look again.
+    Moved,
+    /// The server's hook or rules said no, in these words.
+    Declined(String),
+    /// The server lacks objects that were not sent: send [`super::Workbench::whole_pack`].
+    Incomplete(String),
+    /// It was not judged: another edit of the same push was refused.
+    Neighbour,
+}
+
+/// Sends packs and edits in one request: all of them or none where the server can, else in the order given. In a
+/// repository of this machine (`file://`) they are made under locks; no hook is run there.
+///
+/// # Errors
+/// [`Error::Refused`] for edits that are none; every error of a server that was not reached or refused the request;
+/// [`Error::TooLarge`] and [`Error::Full`] when it could not take the objects. With all of these nothing was done.
+/// [`Error::Uncertain`] when the answer was lost: the refs must be looked at.
+pub fn push(access: &Access, packs: &[Pack], edits: &[RefEdit]) -> Result<Pushed, Error> {
+    prepare()?;
+    check(edits)?;
+    if edits.is_empty() {
+        return Ok(Pushed::default());
+    }
+    let pack = Pack::joined(packs);
+    if let Some(directory) = access.address.directory() {
+        return push_local::push(&directory, &pack, edits);
+    }
+    match receive::send(access, &pack, edits)? {
+        Answer::Unable(refused) => Ok(Pushed {
+            refused,
+            atomic: true,
+        }),
+        Answer::Heard { heard, atomic } => {
+            let look = |names: &[&str]| list_some(access, names).ok();
+            let refused = verdict::judge(edits, &heard, &look);
+            Ok(Pushed { refused, atomic })
+        }
+    }
+}
+
+fn check(edits: &[RefEdit]) -> Result<(), Error> {
+    let mut names = BTreeSet::new();
+    let refuse = |edit: &RefEdit, why: &str| {
+        let name = &edit.name;
+        Err(Error::Refused(format!("invalid edit of {name:?}: {why}")))
+    };
+    for edit in edits {
+        let place = edit.name.starts_with("refs/heads/") || edit.name.starts_with("refs/tags/");
+        if !place || !git2::Reference::is_valid_name(&edit.name) {
+            return refuse(edit, "this is no name of a branch or tag");
+        }
+        let mut ids = edit.from.iter().chain(&edit.to).peekable();
+        if ids.peek().is_none() {
+            return refuse(edit, "it changes nothing");
+        }
+        if !ids.all(|id| is_id(id) && id.bytes().any(|digit| digit != b'0')) {
+            return refuse(edit, "this is no id of an object");
+        }
+        if !names.insert(&edit.name) {
+            return refuse(edit, "there are two of it");
+        }
+    }
+    Ok(())
+}

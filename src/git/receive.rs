@@ -1,0 +1,229 @@
+//! The wire of a push (gitprotocol-pack, receive-pack). What the server can do is asked once; after that a push is one
+//! request, since the old ids come from the caller and not from the server. In come edits and a pack, out comes what the
+//! server reported.
+
+use std::{
+    collections::BTreeSet,
+    io::{BufReader, Read},
+    sync::Arc,
+};
+
+use ureq::{Body, http::Response};
+
+use super::{
+    Access, Error, Pack, RefEdit, Refusal, Refused,
+    http::{AGENT, Talk},
+    list::unsupported,
+    packet::{Packet, Packets, text, write_line},
+    report::{Heard, Hearing},
+};
+
+/// The service that writes.
+const SERVICE: &str = "git-receive-pack";
+/// What a ref is that is absent.
+const ABSENT: &str = "0000000000000000000000000000000000000000";
+/// The longest answer that is read, in bytes.
+const LIMIT: u64 = 64 << 20;
+/// So much of an advertisement is read to its end, for the sake of the connection; in bytes.
+const REST: u64 = 1 << 20;
+
+/// What a server can do with a push.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Abilities {
+    words: BTreeSet<String>,
+}
+
+impl Abilities {
+    fn of(words: &str) -> Self {
+        let words = words.split(' ').map(str::to_string).collect();
+        Self { words }
+    }
+
+    fn has(&self, word: &str) -> bool {
+        self.words.contains(word)
+    }
+
+    /// Returns what is asked of the server: what it can do and this room understands.
+    fn asked(&self, several: bool) -> String {
+        let report = ["report-status-v2", "report-status"];
+        let report = report.into_iter().find(|word| self.has(word));
+        let atomic = several.then_some("atomic");
+        let others = [Some("side-band-64k"), atomic, Some("object-format=sha1")];
+        let others = others.into_iter().flatten().filter(|word| self.has(word));
+        let words: Vec<_> = report.into_iter().chain(others).collect();
+        format!("{} agent={}", words.join(" "), AGENT.replace(' ', "-"))
+    }
+}
+
+/// What became of a request.
+pub(super) enum Answer {
+    /// The server can't do what these edits need; nothing was sent.
+    Unable(Vec<Refused>),
+    /// The server reported.
+    Heard {
+        /// What it said.
+        heard: Heard,
+        /// Whether it was to do all or nothing.
+        atomic: bool,
+    },
+}
+
+/// Sends a pack and edits.
+///
+/// # Errors
+/// Every error of a server; [`Error::Uncertain`] when the answer was lost.
+pub(super) fn send(access: &Access, pack: &Pack, edits: &[RefEdit]) -> Result<Answer, Error> {
+    let talk = Talk::new(access)?;
+    let known = talk.abilities();
+    let remembered = known.is_some();
+    let abilities = known.map_or_else(|| learn(talk), Ok)?;
+    let response = match submit(talk, &abilities, pack, edits)? {
+        Sent::Unable(refused) => return Ok(Answer::Unable(refused)),
+        Sent::Answered(response) => response,
+    };
+    // The repository may have moved, or the server changed, since it was asked. What is refused like this was not begun.
+    if remembered && matches!(response.status().as_u16(), 300..=399 | 400 | 404..=412 | 415..=428) {
+        talk.forget();
+        learn(talk)?;
+        return send_as_learned(talk, pack, edits);
+    }
+    hear(talk, response, &abilities, edits)
+}
+
+/// Sends once more, after the server was asked anew.
+fn send_as_learned(talk: Talk<'_>, pack: &Pack, edits: &[RefEdit]) -> Result<Answer, Error> {
+    let abilities = talk.abilities().unwrap_or_default();
+    match submit(talk, &abilities, pack, edits)? {
+        Sent::Unable(refused) => Ok(Answer::Unable(refused)),
+        Sent::Answered(response) => hear(talk, response, &abilities, edits),
+    }
+}
+
+enum Sent {
+    Unable(Vec<Refused>),
+    Answered(Response<Body>),
+}
+
+fn submit(
+    talk: Talk<'_>,
+    abilities: &Abilities,
+    pack: &Pack,
+    edits: &[RefEdit],
+) -> Result<Sent, Error> {
+    let refused = unable(abilities, edits);
+    if !refused.is_empty() {
+        return Ok(Sent::Unable(refused));
+    }
+    let body = request(abilities, pack, edits);
+    talk.submit(SERVICE, &body).map(Sent::Answered)
+}
+
+/// Returns the refusals of edits of which some are beyond the server; none if it can do them all.
+fn unable(abilities: &Abilities, edits: &[RefEdit]) -> Vec<Refused> {
+    if abilities.has("delete-refs") || edits.iter().all(|edit| edit.to.is_some()) {
+        return Vec::new();
+    }
+    let refused = |edit: &RefEdit| Refused {
+        name: edit.name.clone(),
+        why: match &edit.to {
+            None => Refusal::Declined("the server does not delete refs".into()),
+            Some(_) => Refusal::Neighbour,
+        },
+    };
+    edits.iter().map(refused).collect()
+}
+
+fn request(abilities: &Abilities, pack: &Pack, edits: &[RefEdit]) -> Vec<u8> {
+    let mut body = Vec::new();
+    let mut asked = format!("\0 {}", abilities.asked(edits.len() > 1));
+    for edit in edits {
+        let from = edit.from.as_deref().unwrap_or(ABSENT);
+        let to = edit.to.as_deref().unwrap_or(ABSENT);
+        write_line(&mut body, &format!("{from} {to} {}{asked}", edit.name));
+        asked.clear();
+    }
+    body.extend_from_slice(b"0000");
+    if edits.iter().any(|edit| edit.to.is_some()) {
+        body.extend_from_slice(&pack.bytes());
+    }
+    body
+}
+
+/// Reads the answer to a push.
+fn hear(
+    talk: Talk<'_>,
+    response: Response<Body>,
+    abilities: &Abilities,
+    edits: &[RefEdit],
+) -> Result<Answer, Error> {
+    let status = response.status().as_u16();
+    // Between us and Git there may be others, who give up while Git goes on.
+    if matches!(status, 408 | 500..=506 | 508..) {
+        return Err(talk.uncertain(&format!("status code: {status}")));
+    }
+    if status == 507 {
+        return Err(Error::Full("the server has no room left".into()));
+    }
+    let reader = talk
+        .judge(response)?
+        .into_body()
+        .into_with_config()
+        .limit(LIMIT)
+        .reader();
+    let hearing = Hearing::new(abilities.has("side-band-64k"));
+    let heard = hearing.read(talk, reader, edits)?;
+    let atomic = edits.len() == 1 || abilities.has("atomic");
+    Ok(Answer::Heard { heard, atomic })
+}
+
+/// Asks the server what it can do with a push, and remembers it.
+fn learn(talk: Talk<'_>) -> Result<Arc<Abilities>, Error> {
+    let response = talk.advertisement(SERVICE)?;
+    let reader = response.into_body().into_with_config().limit(LIMIT);
+    let mut packets = Packets::new(BufReader::with_capacity(1 << 16, reader.reader()));
+    let abilities = Arc::new(read_abilities(talk, &mut packets)?);
+    finish(packets);
+    if !abilities.has("report-status") && !abilities.has("report-status-v2") {
+        let why = "the server does not report what becomes of a push";
+        return Err(Error::Protocol(why.into()));
+    }
+    talk.can(abilities.clone());
+    Ok(abilities)
+}
+
+/// Reads up to the first line with a ref, which has the server's abilities behind it.
+fn read_abilities<R: Read>(talk: Talk<'_>, packets: &mut Packets<R>) -> Result<Abilities, Error> {
+    loop {
+        let Some(packet) = packets.next().map_err(|error| talk.broken(&error))? else {
+            return Err(Error::Protocol("the server does not take pushes".into()));
+        };
+        let Packet::Data(line) = packet else {
+            continue;
+        };
+        if let Some(words) = line.strip_prefix(b"ERR ") {
+            return Err(talk.told(words));
+        }
+        let Some((_, words)) = text(line).and_then(|line| line.split_once('\0')) else {
+            continue;
+        };
+        let format = words
+            .split(' ')
+            .find_map(|word| word.strip_prefix("object-format="));
+        return match format {
+            Some(format) if format != "sha1" => Err(unsupported(format)),
+            _ => Ok(Abilities::of(words)),
+        };
+    }
+}
+
+/// Reads on, if there is not much: a connection that was read to its end can be used again.
+fn finish<R: Read>(mut packets: Packets<R>) {
+    let mut left = REST;
+    while let (Ok(Some(packet)), true) = (packets.next(), left > 0) {
+        let length = match packet {
+            Packet::Data(line) => line.len() as u64,
+            _ => 4,
+        };
+        left = left.saturating_sub(length);
+    }
+}

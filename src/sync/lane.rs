@@ -1,0 +1,358 @@
+//! Where writes to one Git repository meet: while a push is under way the next ones gather, and then go together.
+//!
+//! In come works with what they declare before they are sent; out goes what became of each. Every ref is leased, and each
+//! work is judged for itself: a joint push that is refused is repeated one by one, so nobody's write fails for another's.
+//! What is only planned may be given up; what was sent is finished, whoever listens. It decides nothing about records.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use futures::future::{BoxFuture, join_all};
+use kube::Client;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    Error, Mirrors, Target,
+    mirrors::Place,
+    plan::{Plan, Work},
+    road::{Drafted, How, Road, has_landed},
+    secrets::{self, Keys},
+};
+use crate::git::{self, Access, Address, Pack, Pushed, RefEdit, Refusal, Timeouts};
+
+/// How many works go in one push.
+const TOGETHER: usize = 64;
+/// How often a work is planned anew because the branch has moved.
+const ATTEMPTS: usize = 5;
+
+/// What is done when a plan is made, before it is sent: it says whether to go on.
+pub type Declare = Box<dyn FnMut(&Plan) -> BoxFuture<'static, bool> + Send>;
+
+/// Why a work was not done.
+#[derive(Debug)]
+pub enum Failure {
+    /// A ref is not what the work was made for: somebody was faster.
+    Lost {
+        /// Its full name.
+        reference: String,
+    },
+    /// The server refused, in these words.
+    Declined(String),
+    /// Whoever asked for it no longer wants it.
+    Stopped,
+    /// Nothing was done.
+    Undone(Error),
+    /// It was sent, and what became of it is not known.
+    Uncertain(Error),
+}
+
+/// The lanes of this process, one for each Repository; clones share them.
+#[derive(Clone)]
+pub struct Lanes {
+    parts: Arc<Parts>,
+}
+
+struct Parts {
+    client: Client,
+    mirrors: Mirrors,
+    /// By the UID of the Repository. A lane costs next to nothing while nobody is in it.
+    lanes: Mutex<HashMap<String, mpsc::UnboundedSender<Job>>>,
+}
+
+/// A work that waits.
+struct Job {
+    target: Target,
+    work: Work,
+    declare: Declare,
+    answer: oneshot::Sender<Result<Plan, Failure>>,
+}
+
+impl Lanes {
+    /// Returns lanes to the repositories of these mirrors.
+    #[must_use]
+    pub fn new(client: Client, mirrors: Mirrors) -> Self {
+        let parts = Parts {
+            client,
+            mirrors,
+            lanes: Mutex::default(),
+        };
+        Self {
+            parts: Arc::new(parts),
+        }
+    }
+
+    /// Does a work, and returns what it did.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn push(
+        &self,
+        target: Target,
+        work: Work,
+        declare: Declare,
+    ) -> Result<Plan, Failure> {
+        let uid = target.subject.uid.clone();
+        let (answer, answered) = oneshot::channel();
+        let job = Job {
+            target,
+            work,
+            declare,
+            answer,
+        };
+        if self.lane(&uid).send(job).is_err() {
+            self.lanes().remove(&uid);
+            return Err(Failure::Undone(Error::Unavailable(
+                "the writes of this repository have ended, please try again".into(),
+            )));
+        }
+        answered.await.unwrap_or_else(|_| {
+            let why = "a write ended badly; look in the server's log";
+            Err(Failure::Uncertain(Error::Unavailable(why.into())))
+        })
+    }
+
+    /// Lets go of what is kept for a Repository that is no more.
+    pub fn forget(&self, uid: &str) {
+        self.lanes().remove(uid);
+    }
+
+    fn lane(&self, uid: &str) -> mpsc::UnboundedSender<Job> {
+        let mut lanes = self.lanes();
+        let open = lanes.get(uid).filter(|lane| !lane.is_closed());
+        if let Some(lane) = open {
+            return lane.clone();
+        }
+        let (sender, jobs) = mpsc::unbounded_channel();
+        let lane = Lane {
+            client: self.parts.client.clone(),
+            mirrors: self.parts.mirrors.clone(),
+            place: self.parts.mirrors.place(uid),
+            opened: None,
+        };
+        tokio::spawn(lane.run(jobs));
+        lanes.insert(uid.into(), sender.clone());
+        sender
+    }
+
+    fn lanes(&self) -> MutexGuard<'_, HashMap<String, mpsc::UnboundedSender<Job>>> {
+        self.parts
+            .lanes
+            .lock()
+            .expect("nobody panics with the lock held")
+    }
+}
+
+/// The writes to one repository, one push after another.
+struct Lane {
+    client: Client,
+    mirrors: Mirrors,
+    place: Arc<Place>,
+    /// Open connections, for as long as the address and the credentials are the same.
+    opened: Option<(Address, Keys, Access)>,
+}
+
+impl Lane {
+    async fn run(mut self, mut jobs: mpsc::UnboundedReceiver<Job>) {
+        while let Some(first) = jobs.recv().await {
+            let mut waiting = VecDeque::from([first]);
+            while waiting.len() < TOGETHER
+                && let Ok(next) = jobs.try_recv()
+            {
+                waiting.push_back(next);
+            }
+            while let Some(first) = waiting.pop_front() {
+                let target = first.target.clone();
+                let (same, others) = waiting.into_iter().partition(|job| job.target == target);
+                waiting = others;
+                let same: VecDeque<Job> = same;
+                self.serve(&target, [first].into_iter().chain(same).collect())
+                    .await;
+            }
+        }
+    }
+
+    /// Does works that are for one target.
+    async fn serve(&mut self, target: &Target, jobs: Vec<Job>) {
+        let road = match self.open(target).await {
+            Ok(road) => road,
+            Err(error) => return refuse_all(jobs, &error),
+        };
+        let rest = if jobs.len() > 1 {
+            together(&road, jobs).await
+        } else {
+            jobs
+        };
+        for mut job in rest {
+            let done = alone(&road, &mut job).await;
+            // Whoever asked may have gone: the deed is done all the same.
+            let _ = job.answer.send(done);
+        }
+    }
+
+    async fn open(&mut self, target: &Target) -> Result<Road, Error> {
+        let namespace = &target.subject.namespace;
+        let keys = secrets::keys(&self.client, namespace, target.secret.as_deref()).await?;
+        let known = self
+            .opened
+            .as_ref()
+            .filter(|(address, known, _)| (address, known) == (&target.address, &keys));
+        let access = if let Some((_, _, access)) = known {
+            access.clone()
+        } else {
+            let (credentials, ca) = (keys.credentials.clone(), keys.ca.clone());
+            let timeouts = Timeouts::default();
+            let access = Access::new(target.address.clone(), credentials, ca, timeouts);
+            self.opened = Some((target.address.clone(), keys, access.clone()));
+            access
+        };
+        Ok(Road {
+            mirrors: self.mirrors.clone(),
+            place: self.place.clone(),
+            target: target.clone(),
+            access,
+        })
+    }
+}
+
+/// Does as many works as can be done in one push, and returns the others.
+async fn together(road: &Road, mut jobs: Vec<Job>) -> Vec<Job> {
+    let works = jobs.iter().map(|job| job.work.clone()).collect();
+    let Ok(Drafted { plans, pack }) = road.draft(works, (None, false)).await else {
+        return jobs;
+    };
+    let Ok(plans) = plans.into_iter().collect::<Result<Vec<_>, _>>() else {
+        return jobs;
+    };
+    let both = jobs.iter_mut().zip(&plans);
+    let declared = join_all(both.map(|(job, plan)| (job.declare)(plan))).await;
+    if !declared.into_iter().all(|yes| yes) {
+        // Whoever is left may have been planned on one who has gone.
+        return jobs;
+    }
+    match road.send(vec![pack], &plans).await {
+        // A server that promises nothing has made those edits that it did not refuse.
+        Ok(pushed) if pushed.refused.is_empty() || !pushed.atomic => {
+            let refused = |edit: &RefEdit| pushed.refused.iter().any(|it| it.name == edit.name);
+            answer(jobs, &plans, |plan| !plan.edits.iter().any(refused))
+        }
+        Err(git::Error::Uncertain(_)) => match road.refresh().await {
+            Ok(refs) => answer(jobs, &plans, |plan| has_landed(&refs, &plan.edits)),
+            Err(_) => jobs,
+        },
+        _ => jobs,
+    }
+}
+
+/// Answers those whose plans are `done`, and returns the others.
+fn answer(jobs: Vec<Job>, plans: &[Plan], done: impl Fn(&Plan) -> bool) -> Vec<Job> {
+    let mut rest = Vec::new();
+    for (job, plan) in jobs.into_iter().zip(plans) {
+        if done(plan) {
+            let _ = job.answer.send(Ok(plan.clone()));
+        } else {
+            rest.push(job);
+        }
+    }
+    rest
+}
+
+/// Does one work in a push of its own; what has moved meanwhile is looked at, and then it is planned anew.
+async fn alone(road: &Road, job: &mut Job) -> Result<Plan, Failure> {
+    let scope = &road.target.subject.scope;
+    let (mut refs, mut whole) = (None, false);
+    let mut last = scope.branch_ref();
+    for _ in 0..ATTEMPTS {
+        let drafted = planned(road, job.work.clone(), (refs.clone(), whole)).await?;
+        let Some((plan, pack)) = drafted else {
+            refs = Some(Arc::new(road.refresh().await.map_err(Failure::Undone)?));
+            continue;
+        };
+        if !(job.declare)(&plan).await {
+            return Err(Failure::Stopped);
+        }
+        if plan.edits.is_empty() {
+            return Ok(plan);
+        }
+        last = match try_once(road, &plan, pack).await? {
+            Tried::Done => return Ok(plan),
+            Tried::Moved(reference) => reference,
+            Tried::Incomplete => {
+                whole = true;
+                continue;
+            }
+        };
+        let seen = road.refresh().await.map_err(Failure::Undone)?;
+        if has_landed(&seen, &plan.edits) {
+            // An attempt whose answer was lost had done it: the same work makes the same commit.
+            return Ok(plan);
+        }
+        if !job.work.replans(scope, &last) {
+            break;
+        }
+        refs = Some(Arc::new(seen));
+    }
+    Err(Failure::Lost { reference: last })
+}
+
+/// Returns a plan and its objects; nothing if the mirror must be brought up to date first.
+async fn planned(road: &Road, work: Work, how: How) -> Result<Option<(Plan, Pack)>, Failure> {
+    let fresh = how.0.is_some();
+    let drafted = road.draft(vec![work], how);
+    let Drafted { plans, pack } = drafted.await.map_err(Failure::Undone)?;
+    match plans.into_iter().next() {
+        Some(Ok(plan)) => Ok(Some((plan, pack))),
+        // The mirror lacks what another process made.
+        Some(Err(git::Error::Corrupt(_) | git::Error::BranchMissing { .. })) if !fresh => Ok(None),
+        Some(Err(error)) => Err(Failure::Undone(error.into())),
+        None => Err(Failure::Stopped),
+    }
+}
+
+/// What became of one attempt.
+enum Tried {
+    Done,
+    /// This ref was not what it was taken to be.
+    Moved(String),
+    /// The server has forgotten what the mirror still knows.
+    Incomplete,
+}
+
+async fn try_once(road: &Road, plan: &Plan, pack: Pack) -> Result<Tried, Failure> {
+    match road.send(vec![pack], [plan]).await {
+        Ok(pushed) => judge(&road.target, pushed),
+        Err(git::Error::Uncertain(why)) => {
+            let refs = road.refresh().await.map_err(Failure::Uncertain)?;
+            if has_landed(&refs, &plan.edits) {
+                return Ok(Tried::Done);
+            }
+            Err(Failure::Uncertain(Error::Git(git::Error::Uncertain(why))))
+        }
+        Err(error) => Err(Failure::Undone(error.into())),
+    }
+}
+
+/// Returns what became of an attempt. Of several refs that moved, the one that can't be planned anew is told.
+fn judge(target: &Target, pushed: Pushed) -> Result<Tried, Failure> {
+    let branch = target.subject.scope.branch_ref();
+    let mut moved: Option<String> = None;
+    for refused in pushed.refused {
+        match refused.why {
+            Refusal::Declined(words) => return Err(Failure::Declined(words)),
+            Refusal::Incomplete(_) => return Ok(Tried::Incomplete),
+            Refusal::Moved if moved.is_none() || refused.name != branch => {
+                moved = Some(refused.name);
+            }
+            // Another edit of the same push is to blame, and is told.
+            Refusal::Moved | Refusal::Neighbour => {}
+        }
+    }
+    Ok(moved.map_or(Tried::Done, Tried::Moved))
+}
+
+fn refuse_all(jobs: Vec<Job>, error: &Error) {
+    for job in jobs {
+        let _ = job.answer.send(Err(Failure::Undone(error.clone())));
+    }
+}

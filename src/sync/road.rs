@@ -1,0 +1,121 @@
+//! The way to one Git repository, for writes: what is planned on its mirror, what is sent to its server, and what the
+//! server has now. In come works and plans, out goes what became of them. It decides nothing: a lane does.
+
+use std::sync::Arc;
+
+use super::{
+    Error, Mirrors, Target,
+    mirrors::{Branch, Place},
+    plan::{Plan, View, Work, join, plan},
+};
+use crate::git::{self, Access, Pack, Pushed, RefEdit, Workbench};
+
+/// How to plan: on these refs, if they were just looked at; and whether to send what the server should have too.
+pub type How = (Option<Arc<git::Refs>>, bool);
+
+/// Plans that stand on each other, and the objects that they need.
+pub struct Drafted {
+    pub plans: Vec<Result<Plan, git::Error>>,
+    pub pack: Pack,
+}
+
+/// The way to one repository.
+pub struct Road {
+    pub mirrors: Mirrors,
+    pub place: Arc<Place>,
+    pub target: Target,
+    pub access: Access,
+}
+
+impl Road {
+    /// Plans works, each on what those before it do.
+    pub async fn draft(&self, works: Vec<Work>, (refs, whole): How) -> Result<Drafted, Error> {
+        let scope = self.target.subject.scope.clone();
+        let known = self.place.branch(&scope.branch_ref());
+        self.mirrors
+            .read(&self.place, move |mirror| {
+                let head = match known {
+                    Branch::At(head) => Some(head),
+                    Branch::Absent => None,
+                    Branch::Unknown => mirror.refs()?.head(&scope).ok().map(|it| it.commit.clone()),
+                };
+                let mut view = View { head, refs };
+                let mut bench = Workbench::new(mirror)?;
+                let plans = works
+                    .iter()
+                    .map(|work| plan(work, &scope, &mut view, &mut bench))
+                    .collect();
+                let pack = if whole {
+                    bench.whole_pack()?
+                } else {
+                    bench.pack()
+                };
+                Ok(Drafted { plans, pack })
+            })
+            .await
+            .or_else(|error| match error {
+                // There is no mirror yet: said as of a plan, so that it is fetched.
+                Error::Git(git::Error::Corrupt(why)) => Ok(Drafted {
+                    plans: vec![Err(git::Error::Corrupt(why))],
+                    pack: Pack::default(),
+                }),
+                other => Err(other),
+            })
+    }
+
+    /// Pushes; what came to pass is in the mirror then.
+    pub async fn send<'a>(
+        &self,
+        packs: Vec<Pack>,
+        plans: impl IntoIterator<Item = &'a Plan> + Clone,
+    ) -> Result<Pushed, git::Error> {
+        let (edits, head) = (join(plans.clone()), self.head_after(plans));
+        let (access, place) = (self.access.clone(), self.place.clone());
+        let pushed = self
+            .mirrors
+            .exchange(move || {
+                let pushed = git::push(&access, &packs, &edits)?;
+                if pushed.refused.is_empty() {
+                    place.keep(&packs);
+                    if let Some((branch, head)) = head {
+                        place.note_branch(branch, head);
+                    }
+                }
+                Ok(pushed)
+            })
+            .await;
+        pushed.map_err(|error| match error {
+            Error::Git(error) => error,
+            other => git::Error::Uncertain(other.to_string()),
+        })
+    }
+
+    /// Returns what the branch is after these plans, if they move it.
+    fn head_after<'a>(
+        &self,
+        plans: impl IntoIterator<Item = &'a Plan>,
+    ) -> Option<(String, Option<String>)> {
+        let moved = plans.into_iter().filter(|plan| plan.moves_branch).last()?;
+        let branch = self.target.subject.scope.branch_ref();
+        Some((branch, Some(moved.commit.clone())))
+    }
+
+    /// Brings the mirror up to what the server has now.
+    pub async fn refresh(&self) -> Result<git::Refs, Error> {
+        let refs = self.mirrors.list_refs(self.access.clone()).await?;
+        let refs = refs.relevant(&self.target.subject.scope);
+        self.mirrors
+            .fetch(&self.place, self.access.clone(), refs)
+            .await
+    }
+}
+
+/// Returns whether the refs say that edits were made: one that is created or moved points there or, if there is none, each
+/// that is taken away is gone.
+pub fn has_landed(refs: &git::Refs, edits: &[RefEdit]) -> bool {
+    let mut moved = edits.iter().filter(|edit| edit.to.is_some()).peekable();
+    if moved.peek().is_none() {
+        return edits.iter().all(|edit| !refs.contains(&edit.name));
+    }
+    moved.any(|edit| refs.get(&edit.name).map(|it| &it.commit) == edit.to.as_ref())
+}

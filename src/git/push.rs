@@ -25,9 +25,10 @@ pub struct RefEdit {
 /// What became of a push.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pushed {
-    /// Edits that were not made, in their order. Empty: everything was done.
+    /// Edits that were not made, in their order; all others were. Empty: everything was done.
     pub refused: Vec<Refused>,
-    /// Whether the server promised to make all edits or none. Where it did not, those before a refused one are made.
+    /// Whether all edits were made or none, as asked. It is not where the server can't promise that; and git, though it
+    /// promises, goes on without the edits that are [`Refusal::Incomplete`] or concern what it hides.
     pub atomic: bool,
 }
 
@@ -56,6 +57,8 @@ pub enum Refusal {
 /// Sends packs and edits in one request: all of them or none where the server can, else in the order given. In a
 /// repository of this machine (`file://`) they are made under locks; no hook is run there.
 ///
+/// One lease is weaker than it looks: git deletes a ref, whatever it is, if it has forgotten the object that it should be.
+///
 /// # Errors
 /// [`Error::Refused`] for edits that are none; every error of a server that was not reached or refused the request;
 /// [`Error::TooLarge`] and [`Error::Full`] when it could not take the objects. With all of these nothing was done.
@@ -70,17 +73,15 @@ pub fn push(access: &Access, packs: &[Pack], edits: &[RefEdit]) -> Result<Pushed
     if let Some(directory) = access.address.directory() {
         return push_local::push(&directory, &pack, edits);
     }
-    match receive::send(access, &pack, edits)? {
-        Answer::Unable(refused) => Ok(Pushed {
-            refused,
-            atomic: true,
-        }),
-        Answer::Heard { heard, atomic } => {
+    let refused = match receive::send(access, &pack, edits)? {
+        Answer::Unable(refused) => refused,
+        Answer::Heard(heard) => {
             let look = |names: &[&str]| list_some(access, names).ok();
-            let refused = verdict::judge(edits, &heard, &look);
-            Ok(Pushed { refused, atomic })
+            verdict::judge(edits, &heard, &look)
         }
-    }
+    };
+    let atomic = refused.is_empty() || refused.len() == edits.len();
+    Ok(Pushed { refused, atomic })
 }
 
 fn check(edits: &[RefEdit]) -> Result<(), Error> {

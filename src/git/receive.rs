@@ -60,12 +60,7 @@ pub(super) enum Answer {
     /// The server can't do what these edits need; nothing was sent.
     Unable(Vec<Refused>),
     /// The server reported.
-    Heard {
-        /// What it said.
-        heard: Heard,
-        /// Whether it was to do all or nothing.
-        atomic: bool,
-    },
+    Heard(Heard),
 }
 
 /// Sends a pack and edits.
@@ -82,7 +77,11 @@ pub(super) fn send(access: &Access, pack: &Pack, edits: &[RefEdit]) -> Result<An
         Sent::Answered(response) => response,
     };
     // The repository may have moved, or the server changed, since it was asked. What is refused like this was not begun.
-    if remembered && matches!(response.status().as_u16(), 300..=399 | 400 | 404..=412 | 415..=428) {
+    let cured = matches!(
+        response.status().as_u16(),
+        300..=400 | 404 | 405 | 410 | 415 | 421
+    );
+    if remembered && cured {
         talk.forget();
         learn(talk)?;
         return send_as_learned(talk, pack, edits);
@@ -171,9 +170,7 @@ fn hear(
         .limit(LIMIT)
         .reader();
     let hearing = Hearing::new(abilities.has("side-band-64k"));
-    let heard = hearing.read(talk, reader, edits)?;
-    let atomic = edits.len() == 1 || abilities.has("atomic");
-    Ok(Answer::Heard { heard, atomic })
+    hearing.read(talk, reader, edits).map(Answer::Heard)
 }
 
 /// Asks the server what it can do with a push, and remembers it.

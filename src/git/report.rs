@@ -157,10 +157,14 @@ fn unpacking(why: &str, words: Vec<String>, edits: &[RefEdit]) -> Result<Heard, 
         return Err(Error::Full(told));
     }
     // A rule, not a fault: the objects are not to the server's liking, or not whole.
-    if !says(&["fsck", "unresolved delta", "missing", "declined"]) {
+    let reason = if says(&["fsck", "declined"]) {
+        format!("unpack failed: {why}")
+    } else if says(&["unresolved delta", "missing"]) {
+        format!("missing objects: {why}")
+    } else {
         return Err(Error::Unreachable(told));
-    }
-    let refused = |edit: &RefEdit| (edit.name.clone(), Some(format!("unpack failed: {why}")));
+    };
+    let refused = |edit: &RefEdit| (edit.name.clone(), Some(reason.clone()));
     let statuses = edits.iter().map(refused).collect();
     Ok(Heard { statuses, words })
 }

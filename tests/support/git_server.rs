@@ -40,6 +40,12 @@ pub struct Behaviour {
     pub redirect: Option<String>,
     /// Every request is answered with these bytes and status 200.
     pub garbage: Option<Vec<u8>>,
+    /// Every push is answered with this status and these bytes, and not done.
+    pub push: Option<(u16, Vec<u8>)>,
+    /// Pushes are done, then the connection ends before the answer.
+    pub push_lost: bool,
+    /// Pushes are done, then their answers wait this long.
+    pub push_late: Option<Duration>,
 }
 
 /// A running server; it ends when dropped.
@@ -197,7 +203,12 @@ async fn answer(State(served): State<Served>, request: Request) -> Response {
     if let Some(status) = behaviour.status {
         return (StatusCode::from_u16(status).unwrap(), "no").into_response();
     }
-    if let Some(bytes) = behaviour.garbage {
+    let is_push = request.method() == "POST" && request.uri().path().ends_with("/git-receive-pack");
+    if let Some(bytes) = behaviour
+        .garbage
+        .clone()
+        .filter(|_| !is_push || behaviour.push.is_none())
+    {
         return bytes.into_response();
     }
     if let Some(prefix) = &behaviour.redirect
@@ -215,7 +226,27 @@ async fn answer(State(served): State<Served>, request: Request) -> Response {
         let challenge = [("www-authenticate", "Basic realm=\"git\"")];
         return (StatusCode::UNAUTHORIZED, challenge, "who are you?").into_response();
     }
-    backend(&served.root, &behaviour, request).await
+    match behaviour.push.clone().filter(|_| is_push) {
+        Some((status, bytes)) => (StatusCode::from_u16(status).unwrap(), bytes).into_response(),
+        None if is_push => pushed(&served.root, &behaviour, request).await,
+        None => backend(&served.root, &behaviour, request).await,
+    }
+}
+
+/// Lets a push be done, and gives or loses the answer.
+async fn pushed(root: &Path, behaviour: &Behaviour, request: Request) -> Response {
+    let response = backend(root, behaviour, request).await;
+    if behaviour.push_lost || behaviour.push_late.is_some() {
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        tokio::time::sleep(behaviour.push_late.unwrap_or_default()).await;
+        if behaviour.push_lost {
+            let lost = futures::stream::iter([Err::<Vec<u8>, _>("the line is dead")]);
+            return Response::from_parts(parts, Body::from_stream(lost));
+        }
+        return Response::from_parts(parts, Body::from(bytes));
+    }
+    response
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {

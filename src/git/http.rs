@@ -333,7 +333,15 @@ fn is_before(error: &ureq::Error) -> bool {
             let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
             let certificate =
                 |error: &rustls::Error| matches!(error, rustls::Error::InvalidCertificate(_));
-            error.kind() == io::ErrorKind::ConnectionRefused || inner.is_some_and(certificate)
+            let unconnected = matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionRefused
+                    | io::ErrorKind::HostUnreachable
+                    | io::ErrorKind::NetworkUnreachable
+                    | io::ErrorKind::NetworkDown
+                    | io::ErrorKind::AddrNotAvailable
+            );
+            unconnected || inner.is_some_and(certificate)
         }
         ureq::Error::Rustls(rustls::Error::InvalidCertificate(_))
         | ureq::Error::Tls(_)

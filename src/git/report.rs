@@ -9,6 +9,13 @@ use super::{
     packet::{Packet, Packets, text},
 };
 
+/// What Git says where it lacks what new objects stand on, in lower case.
+const INCOMPLETE: &[&str] = &[
+    "unresolved delta",
+    "missing",
+    "object of unexpected type",
+    "did not receive expected object",
+];
 /// The longest report that is taken in, in bytes.
 const LONGEST: usize = 16 << 20;
 /// So many words of hooks are kept, in bytes.
@@ -159,7 +166,7 @@ fn unpacking(why: &str, words: Vec<String>, edits: &[RefEdit]) -> Result<Heard, 
     // A rule, not a fault: the objects are not to the server's liking, or not whole.
     let reason = if says(&["fsck", "declined"]) {
         format!("unpack failed: {why}")
-    } else if says(&["unresolved delta", "missing"]) {
+    } else if says(INCOMPLETE) {
         format!("missing objects: {why}")
     } else {
         return Err(Error::Unreachable(told));

@@ -273,6 +273,9 @@ fn random_plans_do_to_the_refs_what_they_do_to_a_model() {
         let commits: Vec<_> = made.into_iter().map(|(commit, _)| commit).collect();
         let mut model = scene.repository.bare_refs();
         for round in 0..60 {
+            if round % 7 == 3 {
+                git(&scene.repository.bare(), &["pack-refs", "--all"]);
+            }
             let edits = plan(&mut chance, &model, &commits);
             let pushed = push(&access, &packs, &edits).unwrap();
             let lost: Vec<_> = edits
@@ -363,6 +366,40 @@ fn writers_at_once_on_one_ref_win_one_at_a_time() {
                 .all(|refused| refused.why == Refusal::Moved),
             "{kind} {wins:?}"
         );
+    }
+}
+
+#[test]
+fn a_name_is_free_again_when_what_was_below_it_is_gone() {
+    for kind in ["http", "file"] {
+        let scene = Scene::new();
+        let access = match kind {
+            "file" => scene.repository.file(),
+            _ => scene.fresh_access(),
+        };
+        let head = scene.id(MAIN).unwrap();
+        let (below, above) = ("refs/heads/drafts/p/q/w", "refs/heads/drafts/p");
+        for packed in [false, true] {
+            let made = push(&access, &[], &[edit(below, "", &head)]).unwrap();
+            assert_eq!(made.refused, [], "{kind}");
+            if packed {
+                git(&scene.repository.bare(), &["pack-refs", "--all"]);
+            }
+            let blocked = push(&access, &[], &[edit(above, "", &head)]).unwrap();
+            let why = &blocked.refused[0].why;
+            assert!(
+                matches!(why, Refusal::Declined(words) if words.contains(below)),
+                "{kind} {why:?}"
+            );
+            for next in [
+                edit(below, &head, ""),
+                edit(above, "", &head),
+                edit(above, &head, ""),
+            ] {
+                let pushed = push(&access, &[], from_ref(&next)).unwrap();
+                assert_eq!(pushed.refused, [], "{kind} {next:?}");
+            }
+        }
     }
 }
 

@@ -124,6 +124,7 @@ fn hooks_and_rules_say_no_in_their_own_words() {
 #[test]
 fn objects_that_the_server_forgot_are_told_and_a_whole_pack_helps() {
     let scene = Scene::new();
+    scene.repository.set("receive.fsckObjects", "false");
     let mirror = scene.mirror();
     let head = scene.id(MAIN).unwrap();
     let mut bench = Workbench::new(&mirror).unwrap();
@@ -161,6 +162,12 @@ fn objects_that_the_server_forgot_are_told_and_a_whole_pack_helps() {
         // Git goes on with the others, though it was asked not to.
         assert_eq!(pushed.atomic, edits.len() == 1);
         assert_eq!(scene.repository.bare_refs().len(), edits.len());
+    }
+    scene.repository.set("receive.fsckObjects", "true");
+    for unpacked in ["100", "1"] {
+        scene.repository.set("receive.unpackLimit", unpacked);
+        let pushed = push(&scene.access, &[bench.pack()], from_ref(&lacking)).unwrap();
+        assert_eq!(told(&pushed)[0].1, "incomplete", "{pushed:?}");
     }
     let pushed = push(&scene.access, &[bench.whole_pack().unwrap()], &[lacking]).unwrap();
     assert_eq!(pushed.refused, []);
@@ -273,6 +280,9 @@ fn every_status_has_its_error_and_only_those_that_leave_it_open_say_so() {
         (404, "NotFound"),
         (408, "Uncertain"),
         (413, "TooLarge"),
+        (301, "Protocol"),
+        (307, "Protocol"),
+        (400, "Protocol"),
         (418, "Protocol"),
         (429, "Throttled"),
         (500, "Uncertain"),
@@ -296,7 +306,7 @@ fn every_status_has_its_error_and_only_those_that_leave_it_open_say_so() {
             .iter()
             .filter(|line| line.starts_with("POST"))
             .count();
-        let again = status == 404;
+        let again = matches!(status, 301 | 307 | 400 | 404);
         assert_eq!(posts, if again { 2 } else { 1 }, "{status}");
     }
     scene.server.behave(|behaviour| behaviour.push = None);
@@ -586,6 +596,36 @@ fn a_server_that_moved_is_found_again_and_one_that_refuses_a_size_says_so() {
     git(&moved, &["config", "receive.maxInputSize", "100"]);
     let error = push(&access, &[pack], &[edit("refs/heads/x", "", &commit)]).unwrap_err();
     assert!(matches!(error, Error::TooLarge(_)), "{error:?}");
+}
+
+#[test]
+fn objects_that_are_not_to_the_servers_liking_are_declined_in_its_words() {
+    let scene = Scene::new();
+    let mirror = scene.mirror();
+    let mut bench = Workbench::new(&mirror).unwrap();
+    let modules = "[submodule \"x\"]\n\tpath = x\n\turl = --upload-pack=x\n";
+    let tree = bench
+        .package_tree(&files(&[(".gitmodules", modules)]), None)
+        .unwrap();
+    let commit = bench
+        .commit(&NewCommit {
+            base: None,
+            parents: &[],
+            directory: "",
+            tree: Some(&tree),
+            author: &author(),
+            time: time(),
+            message: "m",
+        })
+        .unwrap();
+    let edits = [edit("refs/heads/x", "", &commit)];
+    let pushed = push(&scene.access, &[bench.pack()], &edits).unwrap();
+    let words = &told(&pushed)[0].1;
+    assert!(
+        words.starts_with("unpack failed") && words.contains("gitmodulesUrl"),
+        "{words}"
+    );
+    assert_eq!(scene.id("refs/heads/x"), None);
 }
 
 #[test]

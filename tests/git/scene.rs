@@ -26,6 +26,7 @@ impl Scene {
         repository.write("README.md", "hello");
         repository.commit("one");
         repository.push();
+        repository.set("receive.fsckObjects", "true");
         let server = GitServer::http(repository.root());
         let address = Address::parse(&server.url("bare.git"), false).unwrap();
         Self {

@@ -59,6 +59,8 @@ impl Abilities {
 pub(super) enum Answer {
     /// The server can't do what these edits need; nothing was sent.
     Unable(Vec<Refused>),
+    /// The server can't make several edits as one; nothing was sent.
+    Singly,
     /// The server reported.
     Heard(Heard),
 }
@@ -73,7 +75,7 @@ pub(super) fn send(access: &Access, pack: &Pack, edits: &[RefEdit]) -> Result<An
     let remembered = known.is_some();
     let abilities = known.map_or_else(|| learn(talk), Ok)?;
     let response = match submit(talk, &abilities, pack, edits)? {
-        Sent::Unable(refused) => return Ok(Answer::Unable(refused)),
+        Sent::Not(answer) => return Ok(answer),
         Sent::Answered(response) => response,
     };
     // The repository may have moved, or the server changed, since it was asked. What is refused like this was not begun.
@@ -93,13 +95,13 @@ pub(super) fn send(access: &Access, pack: &Pack, edits: &[RefEdit]) -> Result<An
 fn send_as_learned(talk: Talk<'_>, pack: &Pack, edits: &[RefEdit]) -> Result<Answer, Error> {
     let abilities = talk.abilities().unwrap_or_default();
     match submit(talk, &abilities, pack, edits)? {
-        Sent::Unable(refused) => Ok(Answer::Unable(refused)),
+        Sent::Not(answer) => Ok(answer),
         Sent::Answered(response) => hear(talk, response, &abilities, edits),
     }
 }
 
 enum Sent {
-    Unable(Vec<Refused>),
+    Not(Answer),
     Answered(Response<Body>),
 }
 
@@ -111,7 +113,10 @@ fn submit(
 ) -> Result<Sent, Error> {
     let refused = unable(abilities, edits);
     if !refused.is_empty() {
-        return Ok(Sent::Unable(refused));
+        return Ok(Sent::Not(Answer::Unable(refused)));
+    }
+    if edits.len() > 1 && !abilities.has("atomic") {
+        return Ok(Sent::Not(Answer::Singly));
     }
     let body = request(abilities, pack, edits);
     talk.submit(SERVICE, &body).map(Sent::Answered)
@@ -143,7 +148,7 @@ fn request(abilities: &Abilities, pack: &Pack, edits: &[RefEdit]) -> Vec<u8> {
     }
     body.extend_from_slice(b"0000");
     if edits.iter().any(|edit| edit.to.is_some()) {
-        body.extend_from_slice(&pack.bytes());
+        pack.write(&mut body);
     }
     body
 }

@@ -41,6 +41,7 @@ fn a_push_is_one_request_once_the_server_is_known() {
         assert_eq!(push(&scene.access, &[], &edits).unwrap(), done());
         assert_eq!(scene.server.requests(), [request]);
     }
+    assert_eq!(scene.server.connections(), 1);
     assert_eq!(push(&scene.access, &[], &[]).unwrap().refused, []);
     assert_eq!(scene.server.requests(), [""; 0]);
     assert_eq!(
@@ -160,7 +161,7 @@ fn every_lost_lease_is_told_and_nothing_is_overwritten() {
 }
 
 #[test]
-fn without_atomic_the_others_are_done_and_it_is_told_which() {
+fn without_atomic_edits_are_made_one_by_one_up_to_the_first_that_is_refused() {
     let scene = Scene::new();
     scene.repository.set("receive.advertiseAtomic", "false");
     let head = scene.id(MAIN).unwrap();
@@ -170,22 +171,33 @@ fn without_atomic_the_others_are_done_and_it_is_told_which() {
         edit(MAIN, &commit, &head),
         edit("refs/heads/two", "", &commit),
     ];
-    let pushed = push(&scene.access, &[pack], &edits).unwrap();
-    let moved = Refused {
-        name: MAIN.into(),
-        why: Refusal::Moved,
+    let pushed = push(&scene.access, from_ref(&pack), &edits).unwrap();
+    let refused = |name: &str, why| Refused {
+        name: name.into(),
+        why,
     };
-    assert_eq!(
-        pushed,
-        Pushed {
-            refused: vec![moved],
-            atomic: false
-        }
-    );
+    let want = vec![
+        refused(MAIN, Refusal::Moved),
+        refused("refs/heads/two", Refusal::Neighbour),
+    ];
+    assert_eq!(pushed.refused, want);
+    assert!(!pushed.atomic);
     let refs = scene.repository.bare_refs();
-    assert_eq!(refs["refs/heads/one"], commit);
-    assert_eq!(refs["refs/heads/two"], commit);
-    assert_eq!(refs[MAIN], head);
+    assert_eq!(
+        (refs.len(), &refs["refs/heads/one"], &refs[MAIN]),
+        (2, &commit, &head)
+    );
+    let edits = [
+        edit("refs/heads/one", &commit, ""),
+        edit(MAIN, &head, &commit),
+        edit("refs/tags/b/v1", "", &commit),
+    ];
+    assert_eq!(
+        push(&scene.access, from_ref(&pack), &edits).unwrap(),
+        done()
+    );
+    assert_eq!(scene.repository.bare_refs().len(), 2);
+    git(&scene.repository.bare(), &["fsck", "--full", "--strict"]);
 }
 
 #[test]
@@ -278,38 +290,35 @@ fn random_plans_do_to_the_refs_what_they_do_to_a_model() {
             }
             let edits = plan(&mut chance, &model, &commits);
             let pushed = push(&access, &packs, &edits).unwrap();
-            let lost: Vec<_> = edits
-                .iter()
-                .filter(|edit| model.get(&edit.name) != edit.from.as_ref())
-                .collect();
-            let expected = edits
-                .iter()
-                .filter(|_| !lost.is_empty())
-                .map(|edit| (edit, lost.contains(&edit)));
-            let expected = expected.filter(|(_, lost)| atomic || *lost);
-            let expected: BTreeMap<_, _> = expected
-                .map(|(edit, lost)| (edit.name.clone(), lost))
-                .collect();
+            let is_lost = |edit: &RefEdit| model.get(&edit.name) != edit.from.as_ref();
+            let first = edits.iter().position(is_lost).unwrap_or(edits.len());
+            let made = match (first < edits.len(), atomic) {
+                (true, true) => 0,
+                _ => first,
+            };
+            let names: Vec<_> = edits[made..].iter().map(|edit| &edit.name).collect();
             let told: BTreeMap<_, _> = pushed
                 .refused
                 .iter()
-                .map(|it| (it.name.clone(), it.why == Refusal::Moved))
+                .map(|it| (&it.name, &it.why))
                 .collect();
             assert_eq!(
-                told.keys().collect::<Vec<_>>(),
-                expected.keys().collect::<Vec<_>>(),
+                pushed.refused.iter().map(|it| &it.name).collect::<Vec<_>>(),
+                names,
                 "{kind} {round} {edits:?}"
             );
-            // An atomic server stops at the first: at least one that is lost is told, and none that is not.
+            for (edit, why) in edits
+                .iter()
+                .filter_map(|edit| Some((edit, told.get(&edit.name)?)))
+            {
+                let want = is_lost(edit) && **why == Refusal::Moved || **why == Refusal::Neighbour;
+                assert!(want, "{kind} {round} {edit:?} {why:?}");
+            }
             assert!(
-                told.iter().all(|(name, moved)| !moved || expected[name]),
+                told.is_empty() || told.values().any(|why| **why == Refusal::Moved),
                 "{kind} {round} {told:?}"
             );
-            assert!(
-                told.is_empty() || told.values().any(|moved| *moved),
-                "{kind} {round} {told:?}"
-            );
-            for edit in edits.iter().filter(|edit| !told.contains_key(&edit.name)) {
+            for edit in edits.iter().filter(|edit| !told.contains_key(&&edit.name)) {
                 match &edit.to {
                     Some(to) => drop(model.insert(edit.name.clone(), to.clone())),
                     None => drop(model.remove(&edit.name)),

@@ -3,7 +3,8 @@
 use std::{slice::from_ref, time::Duration};
 
 use porch::git::{
-    Access, Credentials, Error, NewCommit, Pushed, Refusal, Secret, Timeouts, Workbench, push,
+    Access, Credentials, Error, NewCommit, Pushed, Refusal, Secret, Timeouts, Workbench, list_some,
+    push,
 };
 
 use crate::{
@@ -43,18 +44,13 @@ fn hooks_and_rules_say_no_in_their_own_words() {
         );
         let pushed = push(&access, from_ref(&pack), &[good.clone(), bad.clone()]).unwrap();
         let words = "pre-receive hook declined: GitLab: no pushes today".to_string();
-        assert_eq!(
-            told(&pushed),
-            [
-                (good.name.clone(), words.clone()),
-                (bad.name.clone(), words)
-            ]
-        );
-        scene
-            .repository
-            .hook("pre-receive", "yes chatter | head -c 300000 >&2; exit 1");
-        let pushed = push(&access, from_ref(&pack), from_ref(&bad)).unwrap();
-        assert_eq!(told(&pushed)[0].1.len(), 1000);
+        assert_eq!(told(&pushed)[0], (good.name.clone(), words.clone()));
+        let other = if atomic == "true" {
+            &words
+        } else {
+            "neighbour"
+        };
+        assert_eq!(told(&pushed)[1], (bad.name.clone(), other.to_string()));
         scene.repository.hook("pre-receive", "exit 0");
 
         scene.repository.hook(
@@ -68,7 +64,7 @@ fn hooks_and_rules_say_no_in_their_own_words() {
                 told[&bad.name].starts_with("hook declined: bad is frozen"),
                 "{told:?}"
             );
-            if atomic == "true" {
+            if atomic == "true" || edits[0] == bad {
                 assert_eq!(told[&good.name], "neighbour");
                 assert_eq!(scene.id(&good.name), None);
             } else {
@@ -488,7 +484,12 @@ fn a_lost_answer_is_told_as_such_though_the_push_was_done() {
             "{kind}: it is not sent again"
         );
         if kind != "cut" {
-            assert_eq!(scene.id(name), Some(commit.clone()), "{kind}");
+            let now = list_some(&scene.repository.file(), &[name]).unwrap();
+            assert_eq!(
+                now.get(name).map(|target| &target.id),
+                Some(&commit),
+                "{kind}"
+            );
         }
     }
 }

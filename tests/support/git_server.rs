@@ -9,7 +9,10 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -54,6 +57,7 @@ pub struct GitServer {
     ca: Option<String>,
     behaviour: Arc<Mutex<Behaviour>>,
     requests: Arc<Mutex<Vec<String>>>,
+    connections: Arc<AtomicUsize>,
     runtime: Option<tokio::runtime::Runtime>,
 }
 
@@ -96,6 +100,11 @@ impl GitServer {
         std::mem::take(&mut self.requests.lock().unwrap())
     }
 
+    /// Returns how many connections were opened so far.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
     fn start(root: &Path, tls: bool) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -114,12 +123,14 @@ impl GitServer {
         };
         let router = Router::new().fallback(answer).with_state(served);
         let (acceptor, ca) = if tls { identity() } else { (None, None) };
-        runtime.spawn(accept(listener, router, acceptor));
+        let connections = Arc::<AtomicUsize>::default();
+        runtime.spawn(accept(listener, router, acceptor, connections.clone()));
         Self {
             address,
             ca,
             behaviour,
             requests,
+            connections,
             runtime: Some(runtime),
         }
     }
@@ -163,11 +174,13 @@ async fn accept(
     listener: tokio::net::TcpListener,
     router: Router,
     acceptor: Option<tokio_rustls::TlsAcceptor>,
+    connections: Arc<AtomicUsize>,
 ) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             return;
         };
+        connections.fetch_add(1, Ordering::SeqCst);
         let (router, acceptor) = (router.clone(), acceptor.clone());
         tokio::spawn(async move {
             match acceptor {

@@ -5,15 +5,16 @@ use std::{collections::BTreeMap, slice::from_ref};
 use porch::{
     api::{CloneTask, EditTask, InitTask, PackageRevisionRef, Task, UpgradeTask, UpstreamPackage},
     git::{
-        Error, Mirror, NewCommit, Person, Reading, Scanner, Scope, Workbench, approval_message,
-        deletion_message, list_refs, push, task_message,
+        Error, Limits, Mirror, NewCommit, Person, Reading, Scanner, Scope, Workbench,
+        approval_message, deletion_message, list_refs, push, task_message,
     },
     package::Lifecycle,
 };
 
 use crate::{
     git_server::git,
-    repository::{KPTFILE, Repository},
+    odd::odd,
+    repository::{KPTFILE, Repository, bundles, sync},
     scene::{MAIN, Scene, author, edit, files, time},
 };
 
@@ -660,5 +661,52 @@ fn a_branch_is_begun_in_an_empty_repository() {
         assert!(head.contains("\nauthor Package Orchestration Service <porch@kpt.dev> 1700000000 +0000\ncommitter Package"), "{head}");
         assert!(!head.contains("parent"));
         git(&empty.bare(), &["fsck", "--full", "--strict"]);
+    }
+}
+
+/// Writes every package of a branch anew: the same files must make the same ids, and what is taken out and put back must
+/// leave the same tree.
+fn rewrite(repository: &Repository) -> usize {
+    let scope = Scope::new("main", "");
+    let (mirror, refs, scan) = sync(&repository.file(), &repository.mirror(), &scope);
+    let head = &refs.head(&scope).unwrap().commit;
+    let mut bench = Workbench::new(&mirror).unwrap();
+    let root = bench.tree_of(head, "").unwrap();
+    let placeholders = scan.found.iter().filter(|found| found.revision == -1);
+    let (nobody, mut count) = (Person::default(), 0);
+    for found in placeholders.filter(|found| found.reference == MAIN) {
+        let read = porch::git::files(&mirror, &found.tree, Limits::default()).unwrap();
+        let all = read.into_iter().map(|file| (file.path, file.content));
+        let tree = bench
+            .package_tree(&all.collect(), Some(&found.tree))
+            .unwrap();
+        assert_eq!(tree, found.tree, "{}", found.directory);
+        let change = |base, tree| NewCommit {
+            base: Some(base),
+            parents: &[],
+            directory: &found.directory,
+            tree,
+            ..new(&nobody, "m")
+        };
+        let without = bench.commit(&change(head, None)).unwrap();
+        assert_eq!(bench.tree_of(&without, &found.directory).unwrap(), None);
+        let back = bench.commit(&change(&without, Some(&tree))).unwrap();
+        assert_eq!(
+            bench.tree_of(&back, "").unwrap(),
+            root,
+            "{}",
+            found.directory
+        );
+        count += 1;
+    }
+    count
+}
+
+#[test]
+fn packages_of_the_world_are_written_as_they_were() {
+    assert!(rewrite(&odd()) > 5);
+    for bundle in bundles() {
+        let repository = Repository::of_bundle(&bundle);
+        assert!(rewrite(&repository) > 5, "{}", bundle.display());
     }
 }

@@ -71,29 +71,26 @@ pub(super) enum Answer {
 /// Every error of a server; [`Error::Uncertain`] when the answer was lost.
 pub(super) fn send(access: &Access, pack: &Pack, edits: &[RefEdit]) -> Result<Answer, Error> {
     let talk = Talk::new(access)?;
-    let known = talk.abilities();
-    let remembered = known.is_some();
-    let abilities = known.map_or_else(|| learn(talk), Ok)?;
+    let Some(abilities) = talk.abilities() else {
+        return ask_and_send(talk, pack, edits);
+    };
     let response = match submit(talk, &abilities, pack, edits)? {
         Sent::Not(answer) => return Ok(answer),
         Sent::Answered(response) => response,
     };
     // The repository may have moved, or the server changed, since it was asked. What is refused like this was not begun.
-    let cured = matches!(
-        response.status().as_u16(),
-        300..=400 | 404 | 405 | 410 | 415 | 421
-    );
-    if remembered && cured {
-        talk.forget();
-        learn(talk)?;
-        return send_as_learned(talk, pack, edits);
+    match response.status().as_u16() {
+        300..=400 | 404 | 405 | 410 | 415 | 421 => {
+            talk.forget();
+            ask_and_send(talk, pack, edits)
+        }
+        _ => hear(talk, response, &abilities, edits),
     }
-    hear(talk, response, &abilities, edits)
 }
 
-/// Sends once more, after the server was asked anew.
-fn send_as_learned(talk: Talk<'_>, pack: &Pack, edits: &[RefEdit]) -> Result<Answer, Error> {
-    let abilities = talk.abilities().unwrap_or_default();
+/// Asks the server what it can do, then sends.
+fn ask_and_send(talk: Talk<'_>, pack: &Pack, edits: &[RefEdit]) -> Result<Answer, Error> {
+    let abilities = learn(talk)?;
     match submit(talk, &abilities, pack, edits)? {
         Sent::Not(answer) => Ok(answer),
         Sent::Answered(response) => hear(talk, response, &abilities, edits),

@@ -634,6 +634,41 @@ fn a_mirror_that_keeps_every_push_stays_small() {
 }
 
 #[test]
+fn any_number_may_keep_packs_in_a_mirror_while_it_is_fetched_into_and_read() {
+    let scene = Scene::new();
+    drop(scene.mirror());
+    let directory = scene.repository.mirror();
+    let keep = |thread: usize| {
+        let mirror = Mirror::open(&directory).unwrap();
+        for number in 0..50 {
+            let mut bench = Workbench::new(&mirror).unwrap();
+            let content = format!("{thread} {number}");
+            let tree = bench
+                .package_tree(&files(&[("x", &content)]), None)
+                .unwrap();
+            mirror.keep(&bench.pack()).unwrap();
+            let read = porch::git::files(&mirror, &tree, Limits::default()).unwrap();
+            assert_eq!(read[0].content, content.as_bytes());
+        }
+    };
+    let fetch = || {
+        for number in 0..30 {
+            let (commit, pack) = scene.commit("p", &number.to_string());
+            let name = format!("refs/heads/f{number}");
+            push(&scene.access, &[pack], &[edit(&name, "", &commit)]).unwrap();
+        }
+    };
+    std::thread::scope(|scope| {
+        for thread in 0..3 {
+            scope.spawn(move || keep(thread));
+        }
+        scope.spawn(fetch);
+    });
+    scene.mirror();
+    git(&directory, &["fsck", "--full", "--strict"]);
+}
+
+#[test]
 fn a_branch_is_begun_in_an_empty_repository() {
     for served in [true, false] {
         let scene = Scene::new();

@@ -241,7 +241,12 @@ async fn answer(State(served): State<Served>, request: Request) -> Response {
     }
     match behaviour.push.clone().filter(|_| is_push) {
         Some((status, bytes)) => (StatusCode::from_u16(status).unwrap(), bytes).into_response(),
-        None if is_push => pushed(&served.root, &behaviour, request).await,
+        // A push goes on when its caller is gone, as in the world.
+        None if is_push => {
+            let root = served.root.clone();
+            let done = tokio::spawn(async move { pushed(&root, &behaviour, request).await });
+            done.await.unwrap()
+        }
         None => backend(&served.root, &behaviour, request).await,
     }
 }

@@ -4,7 +4,8 @@
 //! takes for absent what could not be read.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    borrow::Cow,
+    collections::{BTreeMap, HashMap, HashSet, btree_map::Entry},
     fmt,
     sync::Arc,
 };
@@ -93,10 +94,10 @@ enum Stand {
     Foreign,
 }
 
-/// A revision that Git holds.
-struct Candidate {
+/// A revision that Git holds. What its record says already is not copied.
+struct Candidate<'a> {
     key: RevisionKey,
-    observed: Observed,
+    observed: Cow<'a, Observed>,
     /// The record says so itself and cannot be told otherwise.
     fixed: bool,
 }
@@ -137,81 +138,92 @@ impl<'a> Settling<'a> {
     }
 
     /// Returns every revision that Git holds: what was read, and what records say of refs that have not moved.
-    fn candidates(&self, found: Vec<Found>) -> Vec<Candidate> {
-        let mut kept: Vec<Candidate> = self
+    fn candidates(&self, found: Vec<Found>) -> Vec<Candidate<'a>> {
+        let mut all: Vec<Candidate<'a>> = self
             .records
             .values()
-            .filter_map(|it| self.kept(it))
+            .filter_map(|it| self.kept(*it))
             .collect();
-        let read = found.into_iter().map(|found| {
+        let known: HashSet<String> = all.iter().map(|it| it.observed.git.ref_.clone()).collect();
+        let branch = self.subject.scope.branch_ref();
+        let read = found
+            .into_iter()
+            .filter(|it| it.reference == branch || !known.contains(&it.reference));
+        all.extend(read.map(|found| {
             let observed = observe::observe(self.subject, self.refs, found);
             Candidate {
                 key: self.subject.key_of(&observed),
-                observed,
+                observed: Cow::Owned(observed),
                 fixed: false,
             }
-        });
-        let known: HashSet<String> = kept.iter().map(|it| it.observed.git.ref_.clone()).collect();
-        let branch = self.subject.scope.branch_ref();
-        let read: Vec<_> = read
-            .filter(|it| it.observed.git.ref_ == branch || !known.contains(&it.observed.git.ref_))
-            .collect();
-        kept.extend(read);
-        kept
+        }));
+        all
     }
 
     /// Returns what a record says that need not be read.
-    fn kept(&self, (record, stand): &(&Arc<PackageRev>, Stand)) -> Option<Candidate> {
+    fn kept(&self, (record, stand): (&'a Arc<PackageRev>, Stand)) -> Option<Candidate<'a>> {
         let observed = view::observed(record)?;
-        let fixed = *stand == Stand::Fixed;
-        let current = *stand != Stand::Foreign && is_current(self.subject, self.refs, observed);
+        let fixed = stand == Stand::Fixed;
+        let current = stand != Stand::Foreign && is_current(self.subject, self.refs, observed);
         if !fixed && !current {
             return None;
         }
-        let mut observed = observed.clone();
-        if !fixed {
-            observed.lifecycle = observe::lifecycle_of(self.refs, &observed);
-            observed.deployment = self.subject.deployment;
-            observed.git.repo.clone_from(&self.subject.address);
-        }
         Some(Candidate {
-            key: self.subject.key_of(&observed),
-            observed,
+            key: self.subject.key_of(observed),
+            observed: if fixed {
+                Cow::Borrowed(observed)
+            } else {
+                self.renewed(observed)
+            },
             fixed,
         })
     }
 
+    /// Returns what a record says, as the Repository and the refs have it now.
+    fn renewed(&self, observed: &'a Observed) -> Cow<'a, Observed> {
+        let (deployment, address) = (self.subject.deployment, &self.subject.address);
+        let lifecycle = observe::lifecycle_of(self.refs, observed);
+        let now = (lifecycle, deployment, address);
+        let mut observed = Cow::Borrowed(observed);
+        if (observed.lifecycle, observed.deployment, &observed.git.repo) != now {
+            let observed = observed.to_mut();
+            observed.lifecycle = lifecycle;
+            observed.deployment = deployment;
+            observed.git.repo.clone_from(address);
+        }
+        observed
+    }
+
     /// Returns the one revision to serve under each name, and tells of the others.
-    fn choose(&mut self, candidates: Vec<Candidate>) -> BTreeMap<String, Candidate> {
-        let mut named: BTreeMap<String, Vec<Candidate>> = BTreeMap::new();
+    fn choose(&mut self, candidates: Vec<Candidate<'a>>) -> BTreeMap<String, Candidate<'a>> {
+        let mut wanted = BTreeMap::new();
+        let mut losers = Vec::new();
         for candidate in candidates {
-            match candidate.key.check() {
-                Ok(()) => named
-                    .entry(candidate.key.name())
-                    .or_default()
-                    .push(candidate),
-                Err(why) => self.out.notes.push(note(&candidate, why.to_string())),
+            if let Err(why) = candidate.key.check() {
+                self.out.notes.push(note(&candidate, why.to_string()));
+                continue;
+            }
+            match wanted.entry(candidate.key.name()) {
+                Entry::Vacant(free) => {
+                    free.insert(candidate);
+                }
+                Entry::Occupied(mut chosen) if rank(&candidate) < rank(chosen.get()) => {
+                    losers.push((chosen.key().clone(), chosen.insert(candidate)));
+                }
+                Entry::Occupied(chosen) => losers.push((chosen.key().clone(), candidate)),
             }
         }
-        let mut wanted = BTreeMap::new();
-        for (name, mut rivals) in named {
-            rivals.sort_by_key(rank);
-            let mut rivals = rivals.into_iter();
-            let Some(chosen) = rivals.next() else {
-                continue;
-            };
-            let others = rivals.filter(|rival| !is_same_place(rival, &chosen));
-            self.out
-                .notes
-                .extend(others.map(|rival| lost(&name, &rival, &chosen)));
-            wanted.insert(name, chosen);
-        }
+        let told = losers.iter().filter_map(|(name, loser)| {
+            let chosen = wanted.get(name)?;
+            (!is_same_place(loser, chosen)).then(|| lost(name, loser, chosen))
+        });
+        self.out.notes.extend(told);
         self.mark_latest(&mut wanted);
         wanted
     }
 
     /// Marks the newest published revision of each package.
-    fn mark_latest(&self, wanted: &mut BTreeMap<String, Candidate>) {
+    fn mark_latest(&self, wanted: &mut BTreeMap<String, Candidate<'a>>) {
         let bound = self.bound();
         let mut newest: HashMap<PackageKey, (i64, String)> = HashMap::new();
         for (name, candidate) in wanted.iter() {
@@ -224,7 +236,10 @@ impl<'a> Settling<'a> {
         for (name, candidate) in wanted.iter_mut() {
             let package = &candidate.key.package;
             let newest = newest.get(package).map(|(_, name)| name);
-            candidate.observed.latest = bound.get(package).or(newest) == Some(name);
+            let latest = bound.get(package).or(newest) == Some(name);
+            if candidate.observed.latest != latest {
+                candidate.observed.to_mut().latest = latest;
+            }
         }
     }
 
@@ -243,7 +258,7 @@ impl<'a> Settling<'a> {
     }
 
     /// Returns the edits that make the records as wanted.
-    fn write(mut self, mut wanted: BTreeMap<String, Candidate>) -> Settlement {
+    fn write(mut self, mut wanted: BTreeMap<String, Candidate<'a>>) -> Settlement {
         let mut edits: BTreeMap<PackageKey, Vec<(Place, Edit)>> = BTreeMap::new();
         let mut add = |key: PackageKey, edit: Edit| {
             edits.entry(key).or_default().push((place(&edit), edit));
@@ -266,7 +281,7 @@ impl<'a> Settling<'a> {
         }
         for (name, candidate) in wanted {
             let mut record = self.subject.record(&name);
-            record.spec.observed = Some(candidate.observed);
+            record.spec.observed = Some(candidate.observed.into_owned());
             add(candidate.key.package, Edit::Create(record));
         }
         self.out.packages = edits.into_values().map(in_order).collect();
@@ -275,7 +290,12 @@ impl<'a> Settling<'a> {
         self.out
     }
 
-    fn judge(&self, record: &PackageRev, stand: Stand, candidate: Option<&Candidate>) -> Verdict {
+    fn judge(
+        &self,
+        record: &PackageRev,
+        stand: Stand,
+        candidate: Option<&Candidate<'_>>,
+    ) -> Verdict {
         match (stand, candidate) {
             (Stand::Fixed | Stand::Writing, _) => Verdict::Keep,
             // What upstream left and nobody read yet may be a revision that could not be read now.
@@ -296,7 +316,7 @@ impl<'a> Settling<'a> {
         })
     }
 
-    fn renew(&self, record: &PackageRev, candidate: &Candidate) -> Verdict {
+    fn renew(&self, record: &PackageRev, candidate: &Candidate<'_>) -> Verdict {
         let old = record.spec.observed.as_ref();
         if old.is_some_and(|old| self.subject.key_of(old) != candidate.key) {
             // Another revision had this name: its user's metadata is not for this one.
@@ -307,7 +327,7 @@ impl<'a> Settling<'a> {
             adopt::adopt(&mut new);
         }
         self.subject.claim(&mut new);
-        let mut observed = candidate.observed.clone();
+        let mut observed = Observed::clone(&candidate.observed);
         if let Some(old) =
             old.filter(|old| old.git.ref_ == observed.git.ref_ && old.git.tree == observed.git.tree)
             && observed.git.ref_ == self.subject.scope.branch_ref()
@@ -323,7 +343,7 @@ impl<'a> Settling<'a> {
         }
     }
 
-    fn package_of(&self, record: &PackageRev, candidate: Option<&Candidate>) -> PackageKey {
+    fn package_of(&self, record: &PackageRev, candidate: Option<&Candidate<'_>>) -> PackageKey {
         let observed = record.spec.observed.as_ref();
         let key = candidate.map(|it| it.key.package.clone());
         key.or_else(|| observed.map(|it| self.subject.key_of(it).package))
@@ -370,7 +390,7 @@ fn stand(subject: &Subject, refs: &Refs, unread: &HashSet<String>, record: &Pack
 
 /// Returns the order in which rivals for one name are preferred: the one that cannot be moved; the first key; the later
 /// stage of life; of published ones the branch, then the lowest number, whose content was promised first.
-fn rank(candidate: &Candidate) -> impl Ord + use<> {
+fn rank(candidate: &Candidate<'_>) -> impl Ord + use<> {
     let observed = &candidate.observed;
     let stage = match observed.lifecycle {
         Lifecycle::Published | Lifecycle::DeletionProposed => 0,
@@ -393,11 +413,11 @@ fn rank(candidate: &Candidate) -> impl Ord + use<> {
 }
 
 /// Returns whether two candidates are one revision, seen by its record and by the scan.
-fn is_same_place(one: &Candidate, other: &Candidate) -> bool {
+fn is_same_place(one: &Candidate<'_>, other: &Candidate<'_>) -> bool {
     one.key == other.key && one.observed.git.ref_ == other.observed.git.ref_
 }
 
-fn note(candidate: &Candidate, why: String) -> Note {
+fn note(candidate: &Candidate<'_>, why: String) -> Note {
     let git = &candidate.observed.git;
     let what = if git.ref_.starts_with("refs/tags/") || candidate.observed.revision == 0 {
         git.ref_.clone()
@@ -407,7 +427,7 @@ fn note(candidate: &Candidate, why: String) -> Note {
     Note { what, why }
 }
 
-fn lost(name: &str, rival: &Candidate, chosen: &Candidate) -> Note {
+fn lost(name: &str, rival: &Candidate<'_>, chosen: &Candidate<'_>) -> Note {
     let other = note(chosen, String::new()).what;
     note(
         rival,

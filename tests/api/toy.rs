@@ -58,8 +58,8 @@ impl Entry for Widget {
         self.version
     }
 
-    fn labels(&self) -> &BTreeMap<String, String> {
-        &self.labels
+    fn label(&self, key: &str) -> Option<&str> {
+        self.labels.get(key).map(String::as_str)
     }
 
     fn field(&self, path: &str) -> Option<Cow<'_, str>> {

@@ -4,6 +4,7 @@ mod callers;
 mod client;
 mod documents;
 mod reads;
+mod sockets;
 mod toy;
 mod watches;
 mod writes;

@@ -3,14 +3,17 @@
 use std::{
     io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::Duration,
 };
 
 use axum::body::Body;
 use bytes::Bytes;
-use futures::stream;
+use futures::{StreamExt, stream};
 use http::Request;
 use http_body_util::BodyExt;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -28,6 +31,8 @@ use tokio_rustls::TlsConnector;
 use crate::toy::Widgets;
 
 const HERE: &str = "/apis/toys.example/v1/namespaces/here/widgets";
+/// In how many pieces a body is sent that nobody wants.
+const PIECES: usize = 8;
 /// How long a silent peer waits before it says that nobody hangs up. Only a test that fails takes as long.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -145,8 +150,15 @@ async fn an_answer_over_http2_arrives_though_the_body_was_not_wanted() {
             .unwrap();
     tokio::spawn(connection);
     // More than a window holds, so that it can't all be on its way when the answer comes.
-    let pieces =
-        || stream::iter((0..64).map(|_| Ok::<_, std::io::Error>(Bytes::from(vec![b' '; 65_536]))));
+    let said = Arc::new(AtomicUsize::new(0));
+    let pieces = || {
+        let said = said.clone();
+        said.store(0, Ordering::SeqCst);
+        stream::iter(0..PIECES).map(move |_| {
+            said.fetch_add(1, Ordering::SeqCst);
+            Ok::<_, std::io::Error>(Bytes::from(vec![b' '; 65_536]))
+        })
+    };
     for (token, uri, code) in [
         ("admin", HERE, 413),
         ("wrong", HERE, 401),
@@ -163,5 +175,7 @@ async fn an_answer_over_http2_arrives_though_the_body_was_not_wanted() {
         let told = response.into_body().collect().await.unwrap().to_bytes();
         let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
         assert_eq!(told["code"], code, "{told}");
+        // Clients that are cut off while they speak never look at the answer.
+        assert_eq!(said.load(Ordering::SeqCst), PIECES, "{token} {uri}");
     }
 }

@@ -100,7 +100,7 @@ impl Entry for Revision {
             "spec.lifecycle" => observed.lifecycle.as_str().into(),
             _ => {
                 let key = path.strip_prefix(KPTFILE_LABEL)?.strip_suffix(']')?;
-                observed.kptfile.labels.get(key)?.as_str().into()
+                observed.kptfile.labels.get(key)?.into()
             }
         })
     }

@@ -187,8 +187,8 @@ fn spec(record: &PackageRev, observed: &Observed) -> PackageRevisionSpec {
         tasks: observed.tasks.clone(),
         readiness_gates: observed.kptfile.readiness_gates.clone(),
         package_metadata: Some(PackageMetadata {
-            labels: observed.kptfile.labels.clone(),
-            annotations: observed.kptfile.annotations.clone(),
+            labels: observed.kptfile.labels.to_map(),
+            annotations: observed.kptfile.annotations.to_map(),
         }),
     }
 }

@@ -4,9 +4,9 @@
 //! takes for absent what could not be read.
 
 use std::{
-    borrow::Cow,
     collections::{BTreeMap, HashMap, HashSet, btree_map::Entry},
     fmt,
+    ops::Deref,
     sync::Arc,
 };
 
@@ -94,12 +94,41 @@ enum Stand {
     Foreign,
 }
 
-/// A revision that Git holds. What its record says already is not copied.
+/// A revision that Git holds.
 struct Candidate<'a> {
     key: RevisionKey,
-    observed: Cow<'a, Observed>,
+    /// What is known of it, but for whether it is the latest.
+    observed: Known<'a>,
+    latest: bool,
     /// The record says so itself and cannot be told otherwise.
     fixed: bool,
+}
+
+impl Candidate<'_> {
+    /// Returns it as its record is to say it.
+    fn observed(&self) -> Observed {
+        Observed {
+            latest: self.latest,
+            ..Observed::clone(&self.observed)
+        }
+    }
+}
+
+/// What is known of a revision. What its record says already is not copied: there may be ten thousands.
+enum Known<'a> {
+    Kept(&'a Observed),
+    Read(Box<Observed>),
+}
+
+impl Deref for Known<'_> {
+    type Target = Observed;
+
+    fn deref(&self) -> &Observed {
+        match self {
+            Self::Kept(observed) => observed,
+            Self::Read(observed) => observed,
+        }
+    }
 }
 
 struct Settling<'a> {
@@ -153,7 +182,8 @@ impl<'a> Settling<'a> {
             let observed = observe::observe(self.subject, self.refs, found);
             Candidate {
                 key: self.subject.key_of(&observed),
-                observed: Cow::Owned(observed),
+                observed: Known::Read(Box::new(observed)),
+                latest: false,
                 fixed: false,
             }
         }));
@@ -171,27 +201,28 @@ impl<'a> Settling<'a> {
         Some(Candidate {
             key: self.subject.key_of(observed),
             observed: if fixed {
-                Cow::Borrowed(observed)
+                Known::Kept(observed)
             } else {
                 self.renewed(observed)
             },
+            latest: false,
             fixed,
         })
     }
 
     /// Returns what a record says, as the Repository and the refs have it now.
-    fn renewed(&self, observed: &'a Observed) -> Cow<'a, Observed> {
+    fn renewed(&self, observed: &'a Observed) -> Known<'a> {
         let (deployment, address) = (self.subject.deployment, &self.subject.address);
         let lifecycle = observe::lifecycle_of(self.refs, observed);
         let now = (lifecycle, deployment, address);
-        let mut observed = Cow::Borrowed(observed);
-        if (observed.lifecycle, observed.deployment, &observed.git.repo) != now {
-            let observed = observed.to_mut();
-            observed.lifecycle = lifecycle;
-            observed.deployment = deployment;
-            observed.git.repo.clone_from(address);
+        if (observed.lifecycle, observed.deployment, &observed.git.repo) == now {
+            return Known::Kept(observed);
         }
-        observed
+        let mut observed = Box::new(observed.clone());
+        observed.lifecycle = lifecycle;
+        observed.deployment = deployment;
+        observed.git.repo.clone_from(address);
+        Known::Read(observed)
     }
 
     /// Returns the one revision to serve under each name, and tells of the others.
@@ -236,10 +267,7 @@ impl<'a> Settling<'a> {
         for (name, candidate) in wanted.iter_mut() {
             let package = &candidate.key.package;
             let newest = newest.get(package).map(|(_, name)| name);
-            let latest = bound.get(package).or(newest) == Some(name);
-            if candidate.observed.latest != latest {
-                candidate.observed.to_mut().latest = latest;
-            }
+            candidate.latest = bound.get(package).or(newest) == Some(name);
         }
     }
 
@@ -281,7 +309,7 @@ impl<'a> Settling<'a> {
         }
         for (name, candidate) in wanted {
             let mut record = self.subject.record(&name);
-            record.spec.observed = Some(candidate.observed.into_owned());
+            record.spec.observed = Some(candidate.observed());
             add(candidate.key.package, Edit::Create(record));
         }
         self.out.packages = edits.into_values().map(in_order).collect();
@@ -327,7 +355,7 @@ impl<'a> Settling<'a> {
             adopt::adopt(&mut new);
         }
         self.subject.claim(&mut new);
-        let mut observed = Observed::clone(&candidate.observed);
+        let mut observed = candidate.observed();
         if let Some(old) =
             old.filter(|old| old.git.ref_ == observed.git.ref_ && old.git.tree == observed.git.tree)
             && observed.git.ref_ == self.subject.scope.branch_ref()

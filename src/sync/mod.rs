@@ -5,6 +5,7 @@
 //! Git is only read here.
 
 mod adopt;
+mod candidate;
 mod contents;
 mod due;
 mod feed;

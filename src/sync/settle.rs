@@ -6,16 +6,21 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet, btree_map::Entry},
     fmt,
-    ops::Deref,
     sync::Arc,
 };
 
-use super::{adopt, due::is_current, observe, subject::Subject};
+use super::{
+    adopt,
+    candidate::{Candidate, Known, is_same_place, lost, note, rank},
+    due::is_current,
+    observe,
+    subject::Subject,
+};
 use crate::{
     api::{FORMAT, Observed, PackageRev},
     cache::view,
     git::{Found, RefKind, Refs, classify},
-    package::{Lifecycle, PackageKey, RevisionKey},
+    package::PackageKey,
 };
 
 /// What was read of a repository in one look.
@@ -92,43 +97,6 @@ enum Stand {
     Fixed,
     /// It belongs to an earlier Repository: it must go.
     Foreign,
-}
-
-/// A revision that Git holds.
-struct Candidate<'a> {
-    key: RevisionKey,
-    /// What is known of it, but for whether it is the latest.
-    observed: Known<'a>,
-    latest: bool,
-    /// The record says so itself and cannot be told otherwise.
-    fixed: bool,
-}
-
-impl Candidate<'_> {
-    /// Returns it as its record is to say it.
-    fn observed(&self) -> Observed {
-        Observed {
-            latest: self.latest,
-            ..Observed::clone(&self.observed)
-        }
-    }
-}
-
-/// What is known of a revision. What its record says already is not copied: there may be ten thousands.
-enum Known<'a> {
-    Kept(&'a Observed),
-    Read(Box<Observed>),
-}
-
-impl Deref for Known<'_> {
-    type Target = Observed;
-
-    fn deref(&self) -> &Observed {
-        match self {
-            Self::Kept(observed) => observed,
-            Self::Read(observed) => observed,
-        }
-    }
 }
 
 struct Settling<'a> {
@@ -416,53 +384,6 @@ fn stand(subject: &Subject, refs: &Refs, unread: &HashSet<String>, record: &Pack
     }
 }
 
-/// Returns the order in which rivals for one name are preferred: the one that cannot be moved; the first key; the later
-/// stage of life; of published ones the branch, then the lowest number, whose content was promised first.
-fn rank(candidate: &Candidate<'_>) -> impl Ord + use<> {
-    let observed = &candidate.observed;
-    let stage = match observed.lifecycle {
-        Lifecycle::Published | Lifecycle::DeletionProposed => 0,
-        Lifecycle::Proposed => 1,
-        Lifecycle::Draft => 2,
-    };
-    let canonical = format!(
-        "refs/tags/{}/v{}",
-        observed.git.directory, observed.revision
-    );
-    let tag = observed.git.ref_.starts_with("refs/tags/");
-    (
-        !candidate.fixed,
-        candidate.key.clone(),
-        stage,
-        tag,
-        (observed.revision < 1, observed.revision),
-        (canonical != observed.git.ref_, observed.git.ref_.clone()),
-    )
-}
-
-/// Returns whether two candidates are one revision, seen by its record and by the scan.
-fn is_same_place(one: &Candidate<'_>, other: &Candidate<'_>) -> bool {
-    one.key == other.key && one.observed.git.ref_ == other.observed.git.ref_
-}
-
-fn note(candidate: &Candidate<'_>, why: String) -> Note {
-    let git = &candidate.observed.git;
-    let what = if git.ref_.starts_with("refs/tags/") || candidate.observed.revision == 0 {
-        git.ref_.clone()
-    } else {
-        format!("{}:{}", git.ref_, git.directory)
-    };
-    Note { what, why }
-}
-
-fn lost(name: &str, rival: &Candidate<'_>, chosen: &Candidate<'_>) -> Note {
-    let other = note(chosen, String::new()).what;
-    note(
-        rival,
-        format!("its name {name:?} is that of {other}, which is served"),
-    )
-}
-
 /// Where an edit stands among those of its package: labels go before they come.
 type Place = (u8, i64, String);
 
@@ -501,6 +422,7 @@ mod tests {
     use crate::{
         api::{Intent, RECORD_FINALIZER},
         git::{RefTarget, Scope},
+        package::Lifecycle,
         sync::due::due,
     };
 

@@ -125,6 +125,7 @@ impl Drop for Reading {
 /// # Errors
 /// What `main` fails with, or if there can be no threads.
 pub fn run(main: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    share_memory();
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     // Only a second call can fail, and then what is wanted is there.
     let _ = provider.install_default();
@@ -135,6 +136,16 @@ pub fn run(main: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()>
     // A thread that waits for a Git server that hangs can't be stopped, and nothing is lost with it.
     runtime.shutdown_timeout(LAST_GRACE);
     ended
+}
+
+/// Has all threads take memory from one place. By itself glibc gives each thread one of its own, and what is freed in one
+/// is of no use in another: a first sync is read by one thread, written by a second and kept by a third.
+fn share_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it sets a plain number of the allocator, and no other thread runs yet.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
 }
 
 /// Cancels `stop` on SIGTERM and Ctrl-C; the second of them ends the process at once.

@@ -192,6 +192,50 @@ impl Server {
         self.runtime.block_on(patched).unwrap();
     }
 
+    /// Has the server look at its repository so many times, and returns the median of what it says that one took.
+    pub fn looks(&self, times: i64) -> Duration {
+        let mut taken: Vec<_> = (0..times).map(|at| self.look(at)).collect();
+        taken.sort_unstable();
+        taken[taken.len() / 2]
+    }
+
+    /// Asks for a look, and returns how long it took. Each moment is acted on once, so that each must be another.
+    fn look(&self, at: i64) -> Duration {
+        let before = self.looked();
+        let moment = jiff::Timestamp::from_second(1_000_000_000 + at).unwrap();
+        let repositories = Api::<Repository>::namespaced(self.client.clone(), "default");
+        let patch = json!({"spec": {"sync": {"runOnceAt": moment.to_string()}}});
+        let acted = move |repository: Option<&Repository>| {
+            let status = repository.and_then(|repository| repository.status.as_ref());
+            let acted = status.and_then(|status| status.observed_run_once_at.as_ref());
+            acted.is_some_and(|acted| acted.0 == moment)
+        };
+        self.runtime.block_on(async {
+            let (parameters, patch) = (PatchParams::default(), Patch::Merge(patch));
+            let patched = repositories.patch("many", &parameters, &patch);
+            patched.await.unwrap();
+            let acted = kube::runtime::wait::await_condition(repositories, "many", acted);
+            acted.await.unwrap();
+        });
+        let after = self.looked();
+        assert_eq!(after.1, before.1 + 1, "one look was asked for");
+        Duration::from_secs_f64(after.0 - before.0)
+    }
+
+    /// Returns how many seconds all looks took, and how many there were.
+    fn looked(&self) -> (f64, u64) {
+        let metrics = self.get("/metrics", "text/plain");
+        let value = |name: &str| {
+            let name = format!("porch_repository_sync_duration_seconds_{name}");
+            let line = metrics.lines().find(|line| line.starts_with(&name));
+            line.unwrap().rsplit_once(' ').unwrap().1
+        };
+        (
+            value("sum").parse().unwrap(),
+            value("count").parse().unwrap(),
+        )
+    }
+
     /// Returns the most memory that the process ever held, in kilobytes.
     pub fn peak(&self) -> usize {
         self.status("VmHWM")

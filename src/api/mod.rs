@@ -4,6 +4,7 @@
 //! lists and maps that are empty are left out, structs are always present.
 
 mod package_rev;
+mod pairs;
 mod porch;
 mod repository;
 mod task;
@@ -12,6 +13,7 @@ pub use package_rev::{
     FORMAT, GitObserved, IntendedEdit, Intent, KptfileObserved, Observed, Owner, PackageRev,
     PackageRevSpec, PackageRevStatus, UserMetadata,
 };
+pub use pairs::Pairs;
 pub use porch::{
     Condition, GitLock, Locator, PackageMetadata, PackageRevision, PackageRevisionResources,
     PackageRevisionResourcesSpec, PackageRevisionResourcesStatus, PackageRevisionSpec,

@@ -9,7 +9,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, Locator, ReadinessGate, Task, is_default};
+use super::{Condition, Locator, Pairs, ReadinessGate, Task, is_default};
 use crate::package::Lifecycle;
 
 /// The format of [`Observed`] that this build writes: an older one is computed anew, a newer one is left alone.
@@ -177,11 +177,11 @@ pub struct KptfileObserved {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub problem: String,
     /// Labels in its metadata.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Pairs::is_empty")]
+    pub labels: Pairs,
     /// Annotations in its metadata.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub annotations: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Pairs::is_empty")]
+    pub annotations: Pairs,
     /// `info.readinessGates`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub readiness_gates: Vec<ReadinessGate>,

@@ -13,6 +13,7 @@ use rustls::{
 };
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
 use tower::util::MapRequest;
 
 use super::{Presented, Server};
@@ -78,12 +79,14 @@ pub(super) fn shown(stream: &TlsStream<TcpStream>) -> Option<Presented> {
     (!chain.is_empty()).then(|| Presented(owned.collect()))
 }
 
-/// Returns the server as one connection has it: each of its requests tells what the peer showed.
+/// Returns the server as one connection has it: each of its requests tells what the peer showed, and cancels `asked`.
 pub(super) fn telling<B>(
     server: Server,
     shown: Option<Presented>,
+    asked: CancellationToken,
 ) -> MapRequest<Server, impl Fn(Request<B>) -> Request<B> + Clone> {
     MapRequest::new(server, move |mut request: Request<B>| {
+        asked.cancel();
         if let Some(shown) = &shown {
             request.extensions_mut().insert(shown.clone());
         }

@@ -37,6 +37,6 @@ impl Selection {
     /// Returns whether the reader wants this object.
     pub(super) fn matches<T: Entry>(&self, object: &T) -> bool {
         let here = self.namespace.is_empty() || object.name().namespace == self.namespace;
-        here && self.labels.matches(object.labels()) && self.fields.matches(object)
+        here && self.labels.matches(|key| object.label(key)) && self.fields.matches(object)
     }
 }

@@ -21,12 +21,13 @@ use tokio::{
     sync::Semaphore,
 };
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
 use super::{Server, peer};
 
 /// How long a peer may take to agree on TLS.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How long a peer may take to send the head of a request.
+/// How long a peer may take to send the head of a request, the first one included.
 const HEADERS: Duration = Duration::from_secs(32);
 /// How often a silent HTTP/2 peer is asked whether it lives.
 const PING: Duration = Duration::from_secs(30);
@@ -132,11 +133,16 @@ pub async fn serve(
                 return;
             };
             let shown = peer::shown(&stream);
-            let service = TowerToHyperService::new(peer::telling(server, shown));
+            let asked = CancellationToken::new();
+            let service = peer::telling(server, shown, asked.clone());
             let builder = builder();
-            let connection = builder.serve_connection(TokioIo::new(stream), service);
-            if let Err(error) = watcher.watch(connection.into_owned()).await {
-                tracing::debug!(%peer, error, "connection ended");
+            let connection =
+                builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+            tokio::select! {
+                ended = watcher.watch(connection.into_owned()) => if let Err(error) = ended {
+                    tracing::debug!(%peer, error, "connection ended");
+                },
+                () = silence(&asked) => tracing::debug!(%peer, "nothing was asked"),
             }
         });
     }
@@ -178,6 +184,17 @@ async fn shake_hands(
             tracing::debug!(%peer, "TLS took too long");
             None
         }
+    }
+}
+
+/// Returns when a peer has taken too long to ask for anything; never once it has. Before the first head of a request is
+/// there, neither protocol has a limit of its own.
+async fn silence(asked: &CancellationToken) {
+    if tokio::time::timeout(HEADERS, asked.cancelled())
+        .await
+        .is_ok()
+    {
+        std::future::pending::<()>().await;
     }
 }
 

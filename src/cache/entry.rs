@@ -1,6 +1,6 @@
 //! What the cache keeps: objects that know their name, their version, and how they look to a selector.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 use bytes::Bytes;
 
@@ -49,8 +49,8 @@ pub trait Entry: Send + Sync + Sized + 'static {
     /// Returns the version of the object's last change.
     fn version(&self) -> Version;
 
-    /// Returns the object's labels, as its reader sees them.
-    fn labels(&self) -> &BTreeMap<String, String>;
+    /// Returns the value of one of the object's labels, as its reader sees them.
+    fn label(&self, key: &str) -> Option<&str>;
 
     /// Returns the value of a selectable field (`spec.lifecycle`), or nothing where the object has no such field.
     fn field(&self, path: &str) -> Option<Cow<'_, str>>;

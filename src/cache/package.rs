@@ -1,6 +1,6 @@
 //! A package as the cache keeps it: made of one record of it, the one that its content comes from.
 
-use std::{borrow::Cow, cmp::Reverse, collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, cmp::Reverse, sync::Arc};
 
 use bytes::Bytes;
 
@@ -12,8 +12,6 @@ use crate::api::{Observed, PackageRev};
 pub struct Package {
     name: Name,
     version: Version,
-    /// Packages have none.
-    labels: BTreeMap<String, String>,
     body: Bytes,
     /// A part of `body`.
     metadata: Bytes,
@@ -34,7 +32,6 @@ impl Package {
                 name: shown.metadata.name.unwrap_or_default(),
             },
             version,
-            labels: BTreeMap::new(),
             body: encoded.body,
             metadata: encoded.metadata,
             source: source.clone(),
@@ -85,8 +82,8 @@ impl Entry for Package {
         self.version
     }
 
-    fn labels(&self) -> &BTreeMap<String, String> {
-        &self.labels
+    fn label(&self, _: &str) -> Option<&str> {
+        None
     }
 
     fn field(&self, path: &str) -> Option<Cow<'_, str>> {

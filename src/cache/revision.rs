@@ -1,6 +1,6 @@
 //! A package revision as the cache keeps it: its record, and what users are shown of it, encoded once.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -16,7 +16,6 @@ pub(super) const KPTFILE_LABEL: &str = "spec.packageMetadata.labels[";
 pub struct Revision {
     name: Name,
     version: Version,
-    labels: BTreeMap<String, String>,
     body: Bytes,
     /// A part of `body`.
     metadata: Bytes,
@@ -38,7 +37,6 @@ impl Revision {
         Some(Self {
             name: name_of(record),
             version,
-            labels: shown.metadata.labels.unwrap_or_default(),
             body: encoded.body,
             metadata: encoded.metadata,
             record: record.clone(),
@@ -86,8 +84,8 @@ impl Entry for Revision {
         self.version
     }
 
-    fn labels(&self) -> &BTreeMap<String, String> {
-        &self.labels
+    fn label(&self, key: &str) -> Option<&str> {
+        view::label(&self.record, self.observed(), key)
     }
 
     fn field(&self, path: &str) -> Option<Cow<'_, str>> {
@@ -102,7 +100,7 @@ impl Entry for Revision {
             "spec.lifecycle" => observed.lifecycle.as_str().into(),
             _ => {
                 let key = path.strip_prefix(KPTFILE_LABEL)?.strip_suffix(']')?;
-                observed.kptfile.labels.get(key)?.as_str().into()
+                observed.kptfile.labels.get(key)?.into()
             }
         })
     }
@@ -257,10 +255,9 @@ mod tests {
         assert_eq!(body(&revision), expected);
         let part: Value = serde_json::from_slice(revision.metadata()).unwrap();
         assert_eq!(part, metadata);
-        assert_eq!(
-            revision.labels().get("kpt.dev/latest-revision").unwrap(),
-            "true"
-        );
+        assert_eq!(revision.label("kpt.dev/latest-revision"), Some("true"));
+        assert_eq!(revision.label("tier"), Some("one"));
+        assert_eq!(revision.label("app"), None, "a Kptfile's labels are none");
         assert!(!revision.body().contains(&b'\n'));
     }
 

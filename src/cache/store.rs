@@ -360,7 +360,6 @@ mod tests {
         name: Name,
         version: Version,
         value: u64,
-        labels: BTreeMap<String, String>,
         metadata: Bytes,
     }
 
@@ -371,8 +370,8 @@ mod tests {
         fn version(&self) -> Version {
             self.version
         }
-        fn labels(&self) -> &BTreeMap<String, String> {
-            &self.labels
+        fn label(&self, _: &str) -> Option<&str> {
+            None
         }
         fn field(&self, _: &str) -> Option<Cow<'_, str>> {
             None
@@ -390,7 +389,6 @@ mod tests {
             name: Name::new("ns", name),
             version: Version(version),
             value,
-            labels: BTreeMap::new(),
             metadata: Bytes::new(),
         }
     }

@@ -18,6 +18,9 @@ use crate::{
 /// The condition that tells of a Kptfile that can't be understood; it is in no Kptfile.
 const KPTFILE_READABLE: &str = "porch.kpt.dev/KptfileReadable";
 
+/// The value of the label of the newest published revision.
+const LATEST: &str = "true";
+
 /// Returns what Git says of a record; nothing while Git was not read for it, or if that can't be understood.
 #[must_use]
 pub fn observed(record: &PackageRev) -> Option<&Observed> {
@@ -152,7 +155,7 @@ fn metadata(record: &PackageRev, observed: &Observed) -> ObjectMeta {
     let mut labels = user.labels.clone();
     labels.remove(LATEST_LABEL);
     if observed.latest {
-        labels.insert(LATEST_LABEL.into(), "true".into());
+        labels.insert(LATEST_LABEL.into(), LATEST.into());
     }
     ObjectMeta {
         labels: (!labels.is_empty()).then_some(labels),
@@ -163,6 +166,14 @@ fn metadata(record: &PackageRev, observed: &Observed) -> ObjectMeta {
         deletion_timestamp: user.deletion_timestamp.clone(),
         ..resources_metadata(record)
     }
+}
+
+/// Returns the value of a label that users see.
+pub(super) fn label<'a>(record: &'a PackageRev, observed: &Observed, key: &str) -> Option<&'a str> {
+    if key == LATEST_LABEL {
+        return observed.latest.then_some(LATEST);
+    }
+    record.spec.metadata.labels.get(key).map(String::as_str)
 }
 
 fn spec(record: &PackageRev, observed: &Observed) -> PackageRevisionSpec {
@@ -176,8 +187,8 @@ fn spec(record: &PackageRev, observed: &Observed) -> PackageRevisionSpec {
         tasks: observed.tasks.clone(),
         readiness_gates: observed.kptfile.readiness_gates.clone(),
         package_metadata: Some(PackageMetadata {
-            labels: observed.kptfile.labels.clone(),
-            annotations: observed.kptfile.annotations.clone(),
+            labels: observed.kptfile.labels.to_map(),
+            annotations: observed.kptfile.annotations.to_map(),
         }),
     }
 }

@@ -8,6 +8,7 @@ use super::{
     found::{Outline, kptfile_of},
     locks::Lock,
     resources::pipeline,
+    source::Source,
     surroundings::{Home, Standing},
     wish::user_metadata,
     write::{Base, Setback, Undertaking, name_in},
@@ -17,7 +18,7 @@ use crate::{
     cache::Name,
     git::{Refs, task_message},
     package::{
-        Files, KPTFILE, Overlap, RevisionKey, Violation, clone_exists, kptfile, overlap,
+        KPTFILE, Overlap, RevisionKey, Violation, clone_exists, kptfile, overlap,
         strategy::{self, RevisionInput},
     },
     sync::{Deed, Plan, Work, observe},
@@ -47,8 +48,8 @@ impl Engine {
         let lock = self.parts.locks.take(&name);
         let lock = lock.ok_or_else(|| busy(namespace, &creation))?;
         self.check_place(&name, &creation)?;
-        let files = self.new_files(&creation).await?;
-        let undertaking = self.beginning(creation, files, call);
+        let source = self.new_files(&creation).await?;
+        let undertaking = self.beginning(creation, source, call);
         if call.dry_run {
             return Ok(undertaking.rehearsed_beginning());
         }
@@ -61,12 +62,15 @@ impl Engine {
         lock: Lock,
         call: &Call,
     ) -> Result<Record, Error> {
+        let name = undertaking.key.name();
         match self.carry_out(undertaking, lock, call).await {
             Ok(Some(record)) => Ok(record),
-            Ok(None) => Err(Error::NotFound(About::Request)),
-            Err(Setback::Told(error)) => Err(error),
+            Ok(None) => Err(Error::NotFound(About::Revision(name))),
             // Somebody made the same draft in Git, or its record.
-            Err(Setback::Changed | Setback::Lost(_)) => Err(Error::AlreadyExists(About::Request)),
+            Err(Setback::Changed | Setback::Lost(_) | Setback::Told(Error::AlreadyExists(_))) => {
+                Err(exists(name))
+            }
+            Err(Setback::Told(error)) => Err(error),
         }
     }
 
@@ -126,7 +130,7 @@ impl Engine {
             record.spec.observed.is_some() || intent.is_none_or(Intent::is_open)
         };
         if known.as_ref().is_some_and(stands) {
-            return Err(Error::AlreadyExists(About::Request));
+            return Err(exists(name.name.as_str()));
         }
         if !matches!(creation.task.type_.as_str(), "init" | "clone") {
             return Ok(());
@@ -160,8 +164,9 @@ impl Engine {
     }
 
     /// Returns the files that a new revision begins with.
-    async fn new_files(&self, creation: &Creation) -> Result<Files, Error> {
-        let mut files = self.first_files(creation).await?;
+    async fn new_files(&self, creation: &Creation) -> Result<Source, Error> {
+        let mut source = self.first_files(creation).await?;
+        let files = &mut source.files;
         let changes = strategy::creation_changes(&creation.input);
         if !changes.is_empty() {
             let known = files.get(KPTFILE).cloned().unwrap_or_default();
@@ -172,13 +177,13 @@ impl Engine {
             })?;
             files.insert(KPTFILE.into(), edited);
         }
-        match pipeline(&files) {
+        match pipeline(files) {
             Some(violation) => Err(invalid(&creation.input, vec![violation])),
-            None => Ok(files),
+            None => Ok(source),
         }
     }
 
-    fn beginning(&self, creation: Creation, files: Files, call: &Call) -> Undertaking {
+    fn beginning(&self, creation: Creation, source: Source, call: &Call) -> Undertaking {
         let Creation {
             home,
             key,
@@ -186,7 +191,7 @@ impl Engine {
             input,
         } = creation;
         let directory = home.target.subject.scope.full_path(&key.package.package);
-        let kptfile = files.get(KPTFILE).map_or(&[][..], Vec::as_slice);
+        let kptfile = source.files.get(KPTFILE).map_or(&[][..], Vec::as_slice);
         let outline = Outline {
             package: key.package.package.clone(),
             revision: 0,
@@ -198,8 +203,9 @@ impl Engine {
         Undertaking {
             work: Work {
                 deed: Deed::Write {
-                    files: Arc::new(files),
+                    files: Arc::new(source.files),
                     draft: None,
+                    before: source.tree,
                     propose: false,
                 },
                 message: task_message(&directory, &key.workspace, Some(&task)),
@@ -242,6 +248,11 @@ pub(super) fn invalid(input: &RevisionInput, violations: Vec<Violation>) -> Erro
         name: input.object.metadata.name.clone().unwrap_or_default(),
         violations,
     }
+}
+
+/// Returns that a revision is there, under the name that it has and its caller need not have given.
+pub(super) fn exists(name: impl Into<String>) -> Error {
+    Error::AlreadyExists(About::Revision(name.into()))
 }
 
 /// Returns that the same is being created (upstream's words).

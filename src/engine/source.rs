@@ -22,13 +22,27 @@ const SOURCE: &str = "spec.tasks[0].clone.upstreamRef";
 /// The field of a copy's source.
 const COPIED: &str = "spec.tasks[0].edit.sourceRef.name";
 
+/// What a new revision begins with.
+pub struct Source {
+    /// Its files.
+    pub files: Files,
+    /// The tree that they come from, if that is in the same repository.
+    pub tree: Option<String>,
+}
+
+impl From<Files> for Source {
+    fn from(files: Files) -> Self {
+        Self { files, tree: None }
+    }
+}
+
 impl Engine {
     /// Returns the files that a creation begins with, before its user's wishes.
-    pub(super) async fn first_files(&self, creation: &Creation) -> Result<Files, Error> {
+    pub(super) async fn first_files(&self, creation: &Creation) -> Result<Source, Error> {
         let path = self.path(creation).await?;
         let task = &creation.task;
         match (&task.init, &task.clone, &task.edit) {
-            (Some(init), ..) => Ok(tasks::init(&creation.key.package.package, init)),
+            (Some(init), ..) => Ok(tasks::init(&creation.key.package.package, init).into()),
             (_, Some(clone), _) => self.cloned(creation, clone, path).await,
             (_, _, Some(edit)) => {
                 let source = edit.source_ref.as_ref().map_or("", |source| &source.name);
@@ -69,8 +83,8 @@ impl Engine {
         creation: &Creation,
         clone: &CloneTask,
         path: String,
-    ) -> Result<Files, Error> {
-        let (files, lock) = match &clone.upstream_ref {
+    ) -> Result<Source, Error> {
+        let (source, lock) = match &clone.upstream_ref {
             UpstreamPackage {
                 upstream_ref: Some(source),
                 ..
@@ -86,11 +100,18 @@ impl Engine {
             origin: lock.into(),
             deployed_as: creation.home.target.subject.deployment.then_some(path),
         };
-        tasks::clone(files, &target).map_err(|problem| creation.unfit(SOURCE, &problem))
+        let Source { files, tree } = source;
+        let files = tasks::clone(files, &target);
+        let files = files.map_err(|problem| creation.unfit(SOURCE, &problem))?;
+        Ok(Source { files, tree })
     }
 
     /// Returns the files of a revision of the namespace, and where they are.
-    async fn registered(&self, creation: &Creation, name: &str) -> Result<(Files, GitLock), Error> {
+    async fn registered(
+        &self,
+        creation: &Creation,
+        name: &str,
+    ) -> Result<(Source, GitLock), Error> {
         let field = format!("{SOURCE}.upstreamRef.name");
         let record = self.named(creation, name, &field).await?;
         let observed = observed(&record)?;
@@ -107,7 +128,15 @@ impl Engine {
             ref_: short_name(&observed.git.ref_).into(),
             commit: observed.git.commit.clone(),
         };
-        Ok((self.files(&record).await?, lock))
+        Ok((self.source(creation, &record).await?, lock))
+    }
+
+    async fn source(&self, creation: &Creation, record: &Record) -> Result<Source, Error> {
+        let same = record.spec.repository.uid == creation.home.target.subject.uid;
+        Ok(Source {
+            files: self.files(record).await?,
+            tree: Some(observed(record)?.git.tree.clone()).filter(|_| same),
+        })
     }
 
     /// Returns the files of a package in a repository that nobody registered, and where they are.
@@ -115,15 +144,16 @@ impl Engine {
         &self,
         creation: &Creation,
         source: &GitPackage,
-    ) -> Result<(Files, GitLock), Error> {
+    ) -> Result<(Source, GitLock), Error> {
         let namespace = &creation.home.target.subject.namespace;
         let read = foreign(self.sync(), self.means().allow_file, namespace, source).await;
         let Foreign { files, lock } = read.map_err(|error| creation.unread(source, error))?;
-        Ok((files.into_iter().collect(), lock))
+        let files: Files = files.into_iter().collect();
+        Ok((files.into(), lock))
     }
 
     /// Returns the files of a published revision of the same package.
-    async fn copied(&self, creation: &Creation, name: &str) -> Result<Files, Error> {
+    async fn copied(&self, creation: &Creation, name: &str) -> Result<Source, Error> {
         let record = self.named(creation, name, COPIED).await?;
         let observed = observed(&record)?;
         let (own, repository) = (&creation.key.package, view::repository(&record));
@@ -142,7 +172,7 @@ impl Engine {
         if !observed.lifecycle.is_published() {
             return refuse("source revision must be published".into());
         }
-        self.files(&record).await
+        self.source(creation, &record).await
     }
 
     /// Returns the record of a revision that a creation names.

@@ -391,6 +391,7 @@ pub(super) fn written(observed: &Observed, files: Files, propose: bool) -> Step 
         deed: Deed::Write {
             files: Arc::new(files),
             draft: Some(draft_of(observed)),
+            before: None,
             propose,
         },
     }

@@ -35,7 +35,41 @@ pub(super) struct Author {
 /// A task that created a revision, and the commit that says so.
 struct Made {
     node: u32,
-    task: Box<Task>,
+    /// The task's number among the texts, as JSON: many are the same, and few are ever asked for.
+    task: u32,
+}
+
+/// What an annotated commit says.
+struct Mark {
+    /// The packages that it names, by their numbers among the texts.
+    packages: Box<[u32]>,
+    /// Its author's address, by its number among the texts.
+    email: u32,
+    time: Option<i64>,
+}
+
+/// Texts, each of them kept once.
+#[derive(Default)]
+struct Texts {
+    numbers: HashMap<Arc<str>, u32>,
+    texts: Vec<Arc<str>>,
+}
+
+impl Texts {
+    fn number(&mut self, text: &str) -> u32 {
+        if let Some(number) = self.numbers.get(text) {
+            return *number;
+        }
+        let number = u32::try_from(self.texts.len()).expect("fewer than 2^32 texts fit in memory");
+        let text: Arc<str> = text.into();
+        self.texts.push(text.clone());
+        self.numbers.insert(text, number);
+        number
+    }
+
+    fn text(&self, number: u32) -> &Arc<str> {
+        &self.texts[number as usize]
+    }
 }
 
 /// All commits that were ever reached.
@@ -48,9 +82,11 @@ pub(super) struct History {
     /// The parents of octopus merges beyond the second.
     more: HashMap<u32, Vec<u32>>,
     /// Creation tasks by package and workspace, in two steps so that a search copies nothing.
-    made: HashMap<String, HashMap<String, Vec<Made>>>,
-    /// Packages that a commit's annotations name, and its author.
-    marks: HashMap<u32, (Vec<String>, Author)>,
+    made: HashMap<u32, HashMap<Box<str>, Vec<Made>>>,
+    /// What annotated commits say.
+    marks: HashMap<u32, Mark>,
+    /// Packages, addresses and tasks.
+    texts: Texts,
     /// The branch as it was last looked at.
     branch: Branch,
 }
@@ -61,7 +97,7 @@ struct Branch {
     head: Option<u32>,
     commits: HashSet<u32>,
     /// The newest annotated commit of each package: when it was made, and by whom.
-    authors: HashMap<String, (i64, Author)>,
+    authors: HashMap<u32, (i64, Author)>,
 }
 
 impl History {
@@ -126,27 +162,35 @@ impl History {
         if commit.annotations.is_empty() {
             return;
         }
-        let mut packages = Vec::new();
+        let mut packages = Vec::with_capacity(commit.annotations.len());
         for annotation in commit.annotations {
+            let package = self.texts.number(&annotation.package);
             let workspace = if annotation.workspace.is_empty() {
                 annotation.revision
             } else {
                 annotation.workspace
             };
-            if let Some(task) = annotation.task.map(Box::new) {
-                let of_package = self.made.entry(annotation.package.clone()).or_default();
-                of_package
-                    .entry(workspace)
-                    .or_default()
-                    .push(Made { node, task });
+            if let Some(task) = annotation.task {
+                self.make(node, package, workspace, &task);
             }
-            packages.push(annotation.package);
+            packages.push(package);
         }
-        let author = Author {
-            email: commit.author_email.into(),
+        let mark = Mark {
+            packages: packages.into(),
+            email: self.texts.number(&commit.author_email),
             time: commit.author_time,
         };
-        self.marks.insert(node, (packages, author));
+        self.marks.insert(node, mark);
+    }
+
+    fn make(&mut self, node: u32, package: u32, workspace: String, task: &Task) {
+        let task = serde_json::to_string(task).expect("a task has string keys");
+        let task = self.texts.number(&task);
+        let of_package = self.made.entry(package).or_default();
+        let made = of_package.entry(workspace.into());
+        // Almost all are made once.
+        made.or_insert_with(|| Vec::with_capacity(1))
+            .push(Made { node, task });
     }
 
     /// Forgets all commits from a number on.
@@ -172,6 +216,7 @@ impl History {
 
     /// Returns the task that created a revision: the first one found backwards from its commit, which was taken in.
     pub(super) fn task(&self, commit: Oid, package: &str, workspace: &str) -> Option<Task> {
+        let package = self.texts.numbers.get(package)?;
         let made = self.made.get(package)?.get(workspace)?;
         let oldest = made
             .iter()
@@ -183,7 +228,8 @@ impl History {
         let mut seen = HashSet::from([start]);
         while let Some((_, node)) = due.pop() {
             if let Some(made) = made.iter().find(|made| made.node == node) {
-                return Some((*made.task).clone());
+                let task = serde_json::from_str(self.texts.text(made.task));
+                return Some(task.expect("it was written from a task"));
             }
             for parent in self.parents(node) {
                 let time = self.nodes[parent as usize].time;
@@ -229,24 +275,27 @@ impl History {
 
     fn credit(&self, branch: &mut Branch, node: u32) {
         let time = self.nodes[node as usize].time;
-        let Some((packages, author)) = self.marks.get(&node) else {
+        let Some(mark) = self.marks.get(&node) else {
             return;
         };
-        for package in packages {
+        for package in &mark.packages {
             let newest = branch
                 .authors
                 .get(package)
                 .map_or(i64::MIN, |(time, _)| *time);
             if time > newest {
-                branch
-                    .authors
-                    .insert(package.clone(), (time, author.clone()));
+                let author = Author {
+                    email: self.texts.text(mark.email).clone(),
+                    time: mark.time,
+                };
+                branch.authors.insert(*package, (time, author));
             }
         }
     }
 
     /// Returns who touched a package on the branch last.
     pub(super) fn author(&self, package: &str) -> Option<&Author> {
+        let package = self.texts.numbers.get(package)?;
         self.branch.authors.get(package).map(|(_, author)| author)
     }
 }

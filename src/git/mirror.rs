@@ -93,8 +93,8 @@ impl Mirror {
         }
     }
 
-    /// Puts the objects of a pack into the mirror, so that they can be read at once; no ref moves. For packs that were
-    /// pushed: what the mirror has is not sent again.
+    /// Puts the objects of a pack into the mirror, so that they can be read at once and need not be fetched; no ref moves.
+    /// Any number may do so while others fetch and read.
     ///
     /// # Errors
     /// [`Error::Local`]; [`Error::Corrupt`].

@@ -74,17 +74,24 @@ impl Pack {
         self.objects.is_empty()
     }
 
-    /// Returns the bytes of the pack; of none too, as servers want one with every ref that is made or moved.
-    #[must_use]
-    pub fn bytes(&self) -> Vec<u8> {
+    /// Appends the bytes of the pack; of an empty one too, as servers want one with every ref that is made or moved.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        let begin = out.len();
         let count = u32::try_from(self.objects.len()).expect("memory holds fewer objects");
-        let mut out = b"PACK\0\0\0\x02".to_vec();
+        out.extend_from_slice(b"PACK\0\0\0\x02");
         out.extend_from_slice(&count.to_be_bytes());
         for object in self.objects.values() {
             out.extend_from_slice(object.packed());
         }
-        let hash = sha1_smol::Sha1::from(&out).digest();
+        let hash = sha1_smol::Sha1::from(&out[begin..]).digest();
         out.extend_from_slice(&hash.bytes());
+    }
+
+    /// Returns the bytes of the pack.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.write(&mut out);
         out
     }
 

@@ -25,9 +25,11 @@ pub struct RefEdit {
 /// What became of a push.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pushed {
-    /// Edits that were not made, in their order. Empty: everything was done.
+    /// Edits that were not made, in their order; all others were. Empty: everything was done.
     pub refused: Vec<Refused>,
-    /// Whether the server promised to make all edits or none. Where it did not, those before a refused one are made.
+    /// Whether all edits were made or none, as asked. It is not where the server can't promise that: then those before the
+    /// first refused one are made. And git, though it promises, goes on without the edits that are
+    /// [`Refusal::Incomplete`] or concern what it hides.
     pub atomic: bool,
 }
 
@@ -53,8 +55,11 @@ pub enum Refusal {
     Neighbour,
 }
 
-/// Sends packs and edits in one request: all of them or none where the server can, else in the order given. In a
-/// repository of this machine (`file://`) they are made under locks; no hook is run there.
+/// Sends packs and edits in one request, all of them or none; to a server that can't promise that, edit by edit in the
+/// order given, up to the first that is refused. In a repository of this machine (`file://`) they are made under locks;
+/// no hook is run there.
+///
+/// One lease is weaker than it looks: git deletes a ref, whatever it is, if it has forgotten the object that it should be.
 ///
 /// # Errors
 /// [`Error::Refused`] for edits that are none; every error of a server that was not reached or refused the request;
@@ -70,15 +75,56 @@ pub fn push(access: &Access, packs: &[Pack], edits: &[RefEdit]) -> Result<Pushed
     if let Some(directory) = access.address.directory() {
         return push_local::push(&directory, &pack, edits);
     }
-    match receive::send(access, &pack, edits)? {
-        Answer::Unable(refused) => Ok(Pushed {
-            refused,
-            atomic: true,
-        }),
-        Answer::Heard { heard, atomic } => {
+    let refused = match receive::send(access, &pack, edits)? {
+        Answer::Singly => one_by_one(access, pack, edits)?,
+        answer => refusals(access, edits, answer),
+    };
+    let atomic = refused.is_empty() || refused.len() == edits.len();
+    Ok(Pushed { refused, atomic })
+}
+
+fn refusals(access: &Access, edits: &[RefEdit], answer: Answer) -> Vec<Refused> {
+    match answer {
+        Answer::Unable(refused) => refused,
+        Answer::Heard(heard) => {
             let look = |names: &[&str]| list_some(access, names).ok();
-            let refused = verdict::judge(edits, &heard, &look);
-            Ok(Pushed { refused, atomic })
+            verdict::judge(edits, &heard, &look)
+        }
+        Answer::Singly => edits.iter().map(neighbour).collect(),
+    }
+}
+
+/// Sends edits in requests of their own, up to the first that is refused: a server that makes them all at once, but not as
+/// one, would go on behind it.
+fn one_by_one(access: &Access, mut pack: Pack, edits: &[RefEdit]) -> Result<Vec<Refused>, Error> {
+    for (at, edit) in edits.iter().enumerate() {
+        let alone = std::slice::from_ref(edit);
+        let answer = receive::send(access, &pack, alone).map_err(|error| partly(at, error))?;
+        let mut refused = refusals(access, alone, answer);
+        if !refused.is_empty() {
+            refused.extend(edits[at + 1..].iter().map(neighbour));
+            return Ok(refused);
+        }
+        if edit.to.is_some() {
+            // The server has it all now.
+            pack = Pack::default();
+        }
+    }
+    Ok(Vec::new())
+}
+
+fn neighbour(edit: &RefEdit) -> Refused {
+    let name = edit.name.clone();
+    let why = Refusal::Neighbour;
+    Refused { name, why }
+}
+
+/// Returns the error of an edit that so many were made before.
+fn partly(made: usize, error: Error) -> Error {
+    match (made, error) {
+        (0, error) | (_, error @ Error::Uncertain(_)) => error,
+        (made, error) => {
+            Error::Uncertain(format!("{made} edits of a push were made, then: {error}"))
         }
     }
 }
@@ -106,4 +152,21 @@ fn check(edits: &[RefEdit]) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_after_an_edit_was_made_does_not_say_that_nothing_was_done() {
+        let refused = || Error::Unauthorized("host".into());
+        assert!(matches!(partly(0, refused()), Error::Unauthorized(_)));
+        let told = partly(2, refused()).to_string();
+        assert_eq!(
+            told,
+            "2 edits of a push were made, then: authentication required: host"
+        );
+        assert!(matches!(partly(2, refused()), Error::Uncertain(_)));
+    }
 }

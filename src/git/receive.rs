@@ -59,13 +59,10 @@ impl Abilities {
 pub(super) enum Answer {
     /// The server can't do what these edits need; nothing was sent.
     Unable(Vec<Refused>),
+    /// The server can't make several edits as one; nothing was sent.
+    Singly,
     /// The server reported.
-    Heard {
-        /// What it said.
-        heard: Heard,
-        /// Whether it was to do all or nothing.
-        atomic: bool,
-    },
+    Heard(Heard),
 }
 
 /// Sends a pack and edits.
@@ -74,33 +71,34 @@ pub(super) enum Answer {
 /// Every error of a server; [`Error::Uncertain`] when the answer was lost.
 pub(super) fn send(access: &Access, pack: &Pack, edits: &[RefEdit]) -> Result<Answer, Error> {
     let talk = Talk::new(access)?;
-    let known = talk.abilities();
-    let remembered = known.is_some();
-    let abilities = known.map_or_else(|| learn(talk), Ok)?;
+    let Some(abilities) = talk.abilities() else {
+        return ask_and_send(talk, pack, edits);
+    };
     let response = match submit(talk, &abilities, pack, edits)? {
-        Sent::Unable(refused) => return Ok(Answer::Unable(refused)),
+        Sent::Not(answer) => return Ok(answer),
         Sent::Answered(response) => response,
     };
     // The repository may have moved, or the server changed, since it was asked. What is refused like this was not begun.
-    if remembered && matches!(response.status().as_u16(), 300..=399 | 400 | 404..=412 | 415..=428) {
-        talk.forget();
-        learn(talk)?;
-        return send_as_learned(talk, pack, edits);
+    match response.status().as_u16() {
+        300..=400 | 404 | 405 | 410 | 415 | 421 => {
+            talk.forget();
+            ask_and_send(talk, pack, edits)
+        }
+        _ => hear(talk, response, &abilities, edits),
     }
-    hear(talk, response, &abilities, edits)
 }
 
-/// Sends once more, after the server was asked anew.
-fn send_as_learned(talk: Talk<'_>, pack: &Pack, edits: &[RefEdit]) -> Result<Answer, Error> {
-    let abilities = talk.abilities().unwrap_or_default();
+/// Asks the server what it can do, then sends.
+fn ask_and_send(talk: Talk<'_>, pack: &Pack, edits: &[RefEdit]) -> Result<Answer, Error> {
+    let abilities = learn(talk)?;
     match submit(talk, &abilities, pack, edits)? {
-        Sent::Unable(refused) => Ok(Answer::Unable(refused)),
+        Sent::Not(answer) => Ok(answer),
         Sent::Answered(response) => hear(talk, response, &abilities, edits),
     }
 }
 
 enum Sent {
-    Unable(Vec<Refused>),
+    Not(Answer),
     Answered(Response<Body>),
 }
 
@@ -112,7 +110,10 @@ fn submit(
 ) -> Result<Sent, Error> {
     let refused = unable(abilities, edits);
     if !refused.is_empty() {
-        return Ok(Sent::Unable(refused));
+        return Ok(Sent::Not(Answer::Unable(refused)));
+    }
+    if edits.len() > 1 && !abilities.has("atomic") {
+        return Ok(Sent::Not(Answer::Singly));
     }
     let body = request(abilities, pack, edits);
     talk.submit(SERVICE, &body).map(Sent::Answered)
@@ -144,7 +145,7 @@ fn request(abilities: &Abilities, pack: &Pack, edits: &[RefEdit]) -> Vec<u8> {
     }
     body.extend_from_slice(b"0000");
     if edits.iter().any(|edit| edit.to.is_some()) {
-        body.extend_from_slice(&pack.bytes());
+        pack.write(&mut body);
     }
     body
 }
@@ -171,9 +172,7 @@ fn hear(
         .limit(LIMIT)
         .reader();
     let hearing = Hearing::new(abilities.has("side-band-64k"));
-    let heard = hearing.read(talk, reader, edits)?;
-    let atomic = edits.len() == 1 || abilities.has("atomic");
-    Ok(Answer::Heard { heard, atomic })
+    hearing.read(talk, reader, edits).map(Answer::Heard)
 }
 
 /// Asks the server what it can do with a push, and remembers it.

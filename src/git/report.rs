@@ -9,6 +9,13 @@ use super::{
     packet::{Packet, Packets, text},
 };
 
+/// What Git says where it lacks what new objects stand on, in lower case.
+const INCOMPLETE: &[&str] = &[
+    "unresolved delta",
+    "missing",
+    "object of unexpected type",
+    "did not receive expected object",
+];
 /// The longest report that is taken in, in bytes.
 const LONGEST: usize = 16 << 20;
 /// So many words of hooks are kept, in bytes.
@@ -157,10 +164,14 @@ fn unpacking(why: &str, words: Vec<String>, edits: &[RefEdit]) -> Result<Heard, 
         return Err(Error::Full(told));
     }
     // A rule, not a fault: the objects are not to the server's liking, or not whole.
-    if !says(&["fsck", "unresolved delta", "missing", "declined"]) {
+    let reason = if says(&["fsck", "declined"]) {
+        format!("unpack failed: {why}")
+    } else if says(INCOMPLETE) {
+        format!("missing objects: {why}")
+    } else {
         return Err(Error::Unreachable(told));
-    }
-    let refused = |edit: &RefEdit| (edit.name.clone(), Some(format!("unpack failed: {why}")));
+    };
+    let refused = |edit: &RefEdit| (edit.name.clone(), Some(reason.clone()));
     let statuses = edits.iter().map(refused).collect();
     Ok(Heard { statuses, words })
 }

@@ -8,7 +8,7 @@ use git2::{ObjectType, Oid};
 use super::{
     Error, Workbench,
     tree::{self, Mode},
-    workbench::whole_id,
+    workbench::{hash, whole_id},
 };
 use crate::package::is_harmless;
 
@@ -58,7 +58,7 @@ const LINK: &str = "120000";
 impl Workbench<'_> {
     /// Stores files as a tree, and returns its id. `before` is the tree of the package as it was: a file whose content is
     /// unchanged keeps its mode (executable, symbolic link); every other one is a plain file. What `before` holds and
-    /// `files` does not, submodules too, is dropped.
+    /// `files` does not, submodules too, is dropped. What `before` holds is not sent again.
     ///
     /// # Errors
     /// [`Error::Refused`] for a path that is not relative, has an empty part, `.`, `..` or one that a checkout would take
@@ -93,16 +93,13 @@ impl Workbench<'_> {
             lines.push(Line::new(DIRECTORY, name, id));
         }
         lines.sort_by(|one, other| one.place().cmp(other.place()));
-        Ok(self.write_lines(&lines))
+        Ok(self.write_lines(&lines, before))
     }
 
     /// Stores a file, and returns its mode and id.
     fn write_file(&mut self, content: &[u8], was: Option<&Old>) -> (&'static str, Oid) {
-        let same = was.filter(|was| {
-            was.mode != DIRECTORY
-                && Oid::hash_object(ObjectType::Blob, content).is_ok_and(|id| id == was.id)
-        });
-        match same {
+        let id = was.map(|_| hash(ObjectType::Blob, content));
+        match was.filter(|was| was.mode != DIRECTORY && id == Some(was.id)) {
             Some(was) => (was.mode, was.id),
             None => (FILE, self.store(ObjectType::Blob, content.to_vec())),
         }
@@ -144,17 +141,21 @@ impl Workbench<'_> {
             let place = lines.iter().position(after).unwrap_or(lines.len());
             lines.insert(place, line);
         }
-        Ok((!lines.is_empty()).then(|| self.write_lines(&lines)))
+        Ok((!lines.is_empty()).then(|| self.write_lines(&lines, root)))
     }
 
-    fn write_lines(&mut self, lines: &[Line]) -> Oid {
+    /// Stores a tree, unless it is the one that was there.
+    fn write_lines(&mut self, lines: &[Line], before: Option<Oid>) -> Oid {
         let mut out = Vec::new();
         for line in lines {
             for piece in [&line.mode, &b" "[..], &line.name, b"\0", line.id.as_bytes()] {
                 out.extend_from_slice(piece);
             }
         }
-        self.store(ObjectType::Tree, out)
+        match before {
+            Some(id) if hash(ObjectType::Tree, &out) == id => id,
+            _ => self.store(ObjectType::Tree, out),
+        }
     }
 }
 

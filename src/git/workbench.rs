@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use git2::{ObjectType, Odb, OdbLookupFlags, Oid};
+use git2::{ObjectType, Odb, Oid};
 
 use super::{
     Error, Mirror, Pack, commit,
@@ -20,7 +20,7 @@ pub struct Workbench<'m> {
     odb: Odb<'m>,
     /// Objects of packs made earlier, which the mirror need not have.
     borrowed: HashMap<Oid, Arc<Object>>,
-    /// What was made here and the mirror lacks.
+    /// What was made here.
     fresh: BTreeMap<Oid, Arc<Object>>,
     /// Commits that were made here, and the directory that each is about.
     pub(super) commits: Vec<(Oid, String)>,
@@ -64,15 +64,16 @@ impl<'m> Workbench<'m> {
         Ok(Some(current.to_string()))
     }
 
-    /// Returns the new objects as one pack; an empty one if there are none. What the mirror has is taken for known to
-    /// the server.
+    /// Returns the new objects as one pack; an empty one if there are none. Known to the server is what the base, the
+    /// parents and the trees hold that were given: the caller has seen them in refs. That the mirror has an object says
+    /// nothing, for it may be the last to remember it.
     #[must_use]
     pub fn pack(&self) -> Pack {
         Pack::of(self.fresh.clone())
     }
 
-    /// Returns the new commits with everything in the directories that they are about, whether the mirror has it or
-    /// not: for a server that has forgotten what the mirror still knows ([`super::Refusal::Incomplete`]).
+    /// Returns the new commits with everything in the directories that they are about, new or not: for a server that has
+    /// forgotten what it was taken to know ([`super::Refusal::Incomplete`]).
     ///
     /// # Errors
     /// [`Error::Corrupt`]; [`Error::TooLarge`].
@@ -150,19 +151,20 @@ impl<'m> Workbench<'m> {
             .ok_or_else(|| Error::Corrupt(format!("commit {id} has no tree")))
     }
 
-    /// Stores an object, unless it is known already, and returns its id.
+    /// Stores an object, unless it was taken in, and returns its id.
     pub(super) fn store(&mut self, kind: ObjectType, content: Vec<u8>) -> Oid {
-        let id = Oid::hash_object(kind, &content).expect("libgit2 hashes every content");
-        // An object that came after the mirror was opened is sent once more: that harms nobody.
-        let known = self.borrowed.contains_key(&id)
-            || self.fresh.contains_key(&id)
-            || self.odb.exists_ext(id, OdbLookupFlags::NO_REFRESH);
-        if !known {
-            self.fresh
-                .insert(id, Arc::new(Object::new(id, kind, content)));
+        let id = hash(kind, &content);
+        if !self.borrowed.contains_key(&id) {
+            let fresh = || Arc::new(Object::new(id, kind, content));
+            self.fresh.entry(id).or_insert_with(fresh);
         }
         id
     }
+}
+
+/// Returns the id of an object.
+pub(super) fn hash(kind: ObjectType, content: &[u8]) -> Oid {
+    Oid::hash_object(kind, content).expect("libgit2 hashes every content")
 }
 
 /// Returns the entry of this name in the bytes of a tree.

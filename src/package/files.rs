@@ -110,16 +110,19 @@ fn bad_part(part: &str) -> Option<String> {
 pub fn is_harmless(name: &[u8]) -> bool {
     let text = String::from_utf8_lossy(name).to_lowercase();
     let visible: String = text.chars().filter(|c| !is_ignorable(*c)).collect();
-    let stem = visible
-        .split(':')
-        .next()
-        .unwrap_or_default()
-        .trim_end_matches([' ', '.']);
+    // To Windows a backslash is a slash.
+    let mut parts = visible.split('\\');
     !name.is_empty()
         && !name.contains(&b'/')
         && name != b"."
         && name != b".."
-        && !matches!(stem, ".git" | "git~1")
+        && !parts.any(is_gits_own)
+}
+
+/// Returns whether a checkout on some system would take a name for that of Git's own directory.
+fn is_gits_own(name: &str) -> bool {
+    let stem = name.split(':').next().unwrap_or_default();
+    matches!(stem.trim_end_matches([' ', '.']), ".git" | "git~1")
 }
 
 /// Characters that HFS+ ignores in names (git's `fsck` lists them).
@@ -418,6 +421,8 @@ mod tests {
             "GIT~1",
             ".g\u{200c}it",
             ".git::$INDEX_ALLOCATION",
+            "a\\.git",
+            ".git\\hooks",
         ] {
             assert!(!is_harmless(name.as_bytes()), "{name:?}");
         }

@@ -2,6 +2,7 @@
 //! out; no I/O, no async, no clock.
 
 mod files;
+mod heal;
 mod key;
 pub mod kptfile;
 mod lifecycle;
@@ -17,6 +18,7 @@ pub use files::{
     Files, KPTFILE, MOST_BYTES, MOST_BYTES_OF_FILE, MOST_BYTES_OF_NAME, MOST_BYTES_OF_PATH,
     MOST_DEPTH, MOST_FILES, check_files, is_harmless,
 };
+pub use heal::heal;
 pub use key::{PackageKey, RevisionKey, Unnameable, is_name, revision_number};
 pub use lifecycle::Lifecycle;
 pub use overlap::{Overlap, clone_exists, overlap, workspace_taken};

@@ -21,7 +21,7 @@ const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// Objects by `group/plural/namespace/name`, as they are served.
 const OBJECTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("objects");
 /// Memory for pages of the database, in bytes: objects are kept in memory as they are served, so little suffices.
-const CACHE: usize = 8 << 20;
+const CACHE: usize = 2 << 20;
 /// The database's file within the data directory.
 const FILE: &str = "objects.redb";
 

@@ -14,7 +14,8 @@ use crate::cache::{Entry, Name, Version};
 pub struct Object {
     name: Name,
     version: Version,
-    labels: BTreeMap<String, String>,
+    /// A plain list: most objects have one or none, and a map would be many times as large.
+    labels: Box<[(Box<str>, Box<str>)]>,
     /// Values of the fields that its kind lets a selector name, but for those of the name itself.
     fields: BTreeMap<String, String>,
     /// The whole object as one line of JSON.
@@ -89,8 +90,9 @@ impl Entry for Object {
         self.version
     }
 
-    fn labels(&self) -> &BTreeMap<String, String> {
-        &self.labels
+    fn label(&self, key: &str) -> Option<&str> {
+        let found = self.labels.iter().find(|(known, _)| known.as_ref() == key);
+        found.map(|(_, value)| value.as_ref())
     }
 
     fn field(&self, path: &str) -> Option<Cow<'_, str>> {
@@ -162,12 +164,12 @@ pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or("")
 }
 
-fn labels(value: &Value) -> BTreeMap<String, String> {
+fn labels(value: &Value) -> Box<[(Box<str>, Box<str>)]> {
     let labels = value.pointer("/metadata/labels").and_then(Value::as_object);
     labels
         .into_iter()
         .flatten()
-        .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+        .filter_map(|(key, value)| Some((key.as_str().into(), value.as_str()?.into())))
         .collect()
 }
 
@@ -207,7 +209,7 @@ mod tests {
         assert_eq!(object.field("type").as_deref(), Some("Opaque"));
         assert_eq!(object.field("metadata.name").as_deref(), Some("n"));
         assert_eq!(object.field("spec.other"), None);
-        assert_eq!(object.labels()["a"], "b");
+        assert_eq!(object.label("a"), Some("b"));
     }
 
     #[test]

@@ -154,14 +154,15 @@ impl Mirrors {
         blocking(&self.parts.exchanges, deed).await
     }
 
-    /// Does something long with a mirror that needs a processor.
+    /// Does something long with a mirror that needs a processor. Its handle is its own and goes with it: what was mapped
+    /// of the packs, all of them at a first look, would else stay in memory.
     pub(super) async fn scan<T: Send + 'static>(
         &self,
         place: &Arc<Place>,
         deed: impl FnOnce(&Mirror) -> Result<T, git::Error> + Send + 'static,
     ) -> Result<T, Error> {
         let place = place.clone();
-        blocking(&self.parts.scans, move || place.with(deed)).await
+        blocking(&self.parts.scans, move || deed(&place.open()?)).await
     }
 
     /// Does something short with a mirror that somebody waits for.
@@ -250,14 +251,18 @@ impl Place {
         Mirror::remove(&self.directory)
     }
 
+    fn open(&self) -> Result<Mirror, git::Error> {
+        let found = Mirror::find(&self.directory)?;
+        found.ok_or_else(|| git::Error::Corrupt("there is no mirror yet".into()))
+    }
+
     fn with<T>(
         &self,
         deed: impl FnOnce(&Mirror) -> Result<T, git::Error>,
     ) -> Result<T, git::Error> {
         let mirror = match self.handles().pop() {
             Some(mirror) => mirror,
-            None => Mirror::find(&self.directory)?
-                .ok_or_else(|| git::Error::Corrupt("there is no mirror yet".into()))?,
+            None => self.open()?,
         };
         let done = deed(&mirror)?;
         let mut handles = self.handles();

@@ -6,6 +6,7 @@
 
 mod adopt;
 mod aftermath;
+mod candidate;
 mod contents;
 mod due;
 mod failpoints;

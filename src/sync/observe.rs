@@ -109,7 +109,7 @@ mod tests {
     fn what_would_not_fit_is_cut_and_said() {
         let huge = "x".repeat(LIMIT);
         let mut labels = found();
-        labels.kptfile.labels.insert("a".into(), huge.clone());
+        labels.kptfile.labels = [("a".to_owned(), huge.clone())].into_iter().collect();
         labels.kptfile.blob = "b".into();
         labels.task = Some(Task::default());
         let cut = observe(&subject(), &Refs::default(), labels);

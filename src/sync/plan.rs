@@ -19,6 +19,9 @@ pub enum Deed {
         files: Arc<Files>,
         /// The draft as it is, if there is one.
         draft: Option<Draft>,
+        /// Of a new draft, a tree of the same repository that the files come from: what is the same keeps its mode, and
+        /// need not be sent.
+        before: Option<String>,
         /// Whether it is proposed then.
         propose: bool,
     },
@@ -166,7 +169,7 @@ impl View {
 /// Returns what `work` does to the refs; then `view` is as it will be after it.
 ///
 /// # Errors
-/// [`Error::BranchMissing`] if there is no branch to publish on; [`Error::Corrupt`], [`Error::Local`] if the mirror can't be
+/// [`Error::BranchMissing`] if there is no branch to begin or publish on; [`Error::Corrupt`], [`Error::Local`] if the mirror can't be
 /// read; [`Error::Refused`] for files that no tree may hold.
 pub fn plan(
     work: &Work,
@@ -179,8 +182,14 @@ pub fn plan(
         Deed::Write {
             files,
             draft,
+            before,
             propose,
-        } => place.write(view, bench, (files, draft.as_ref()), *propose),
+        } => {
+            let tree = draft.as_ref().map(|draft| &draft.tree);
+            let before = tree.or(before.as_ref()).map(String::as_str);
+            let tree = bench.package_tree(files, before)?;
+            place.write((view, bench), tree, draft.as_ref(), *propose)
+        }
         Deed::Propose { draft } => Ok(moved(draft, &place.draft(), &place.proposal())),
         Deed::Reject { draft } => Ok(moved(draft, &place.proposal(), &place.draft())),
         Deed::Publish { draft, number } => place.publish(view, bench, draft, *number),
@@ -234,19 +243,19 @@ impl Place<'_> {
 
     fn write(
         &self,
-        view: &View,
-        bench: &mut Workbench<'_>,
-        (files, draft): (&Files, Option<&Draft>),
+        (view, bench): (&View, &mut Workbench<'_>),
+        tree: String,
+        draft: Option<&Draft>,
         propose: bool,
     ) -> Result<Plan, Error> {
-        let tree = bench.package_tree(files, draft.map(|draft| draft.tree.as_str()))?;
-        let base = draft
-            .map(|draft| draft.commit.clone())
-            .or_else(|| view.head.clone());
-        let parents: Vec<&str> = base.as_deref().into_iter().collect();
+        // A draft without a branch under it could never be published, nor be found by a scan.
+        let base = match draft {
+            Some(draft) => draft.commit.clone(),
+            None => self.head(view)?,
+        };
         let commit = self.commit(
             bench,
-            (base.as_deref(), &parents),
+            (Some(&base), &[base.as_str()]),
             Some(&tree),
             &self.work.message,
         )?;

@@ -4,13 +4,14 @@
 //! takes for absent what could not be read.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet, btree_map::Entry},
     fmt,
     sync::Arc,
 };
 
 use super::{
     adopt,
+    candidate::{Candidate, Known, is_same_place, lost, note, rank},
     due::is_current,
     fate::Fate,
     observe::{lifecycle_of, observe},
@@ -20,7 +21,7 @@ use crate::{
     api::{FORMAT, Observed, PackageRev},
     cache::view,
     git::{Found, RefKind, Refs, classify},
-    package::{Lifecycle, PackageKey, RevisionKey},
+    package::PackageKey,
 };
 
 /// What was read of a repository in one look.
@@ -103,14 +104,6 @@ enum Stand {
     Foreign,
 }
 
-/// A revision that Git holds.
-struct Candidate {
-    key: RevisionKey,
-    observed: Observed,
-    /// The record says so itself and cannot be told otherwise.
-    fixed: bool,
-}
-
 struct Settling<'a> {
     subject: &'a Subject,
     refs: &'a Refs,
@@ -148,81 +141,94 @@ impl<'a> Settling<'a> {
     }
 
     /// Returns every revision that Git holds: what was read, and what records say of refs that have not moved.
-    fn candidates(&self, found: Vec<Found>) -> Vec<Candidate> {
-        let mut kept: Vec<Candidate> = self
+    fn candidates(&self, found: Vec<Found>) -> Vec<Candidate<'a>> {
+        let mut all: Vec<Candidate<'a>> = self
             .records
             .values()
-            .filter_map(|it| self.kept(it))
+            .filter_map(|it| self.kept(*it))
             .collect();
-        let read = found.into_iter().map(|found| {
+        let known: HashSet<String> = all.iter().map(|it| it.observed.git.ref_.clone()).collect();
+        let branch = self.subject.scope.branch_ref();
+        let read = found
+            .into_iter()
+            .filter(|it| it.reference == branch || !known.contains(&it.reference));
+        all.extend(read.map(|found| {
             let observed = observe(self.subject, self.refs, found);
             Candidate {
                 key: self.subject.key_of(&observed),
-                observed,
+                observed: Known::Read(Box::new(observed)),
+                latest: false,
                 fixed: false,
             }
-        });
-        let known: HashSet<String> = kept.iter().map(|it| it.observed.git.ref_.clone()).collect();
-        let branch = self.subject.scope.branch_ref();
-        let read: Vec<_> = read
-            .filter(|it| it.observed.git.ref_ == branch || !known.contains(&it.observed.git.ref_))
-            .collect();
-        kept.extend(read);
-        kept
+        }));
+        all
     }
 
     /// Returns what a record says that need not be read.
-    fn kept(&self, (record, stand): &(&Arc<PackageRev>, Stand)) -> Option<Candidate> {
+    fn kept(&self, (record, stand): (&'a Arc<PackageRev>, Stand)) -> Option<Candidate<'a>> {
         let observed = view::observed(record)?;
-        let fixed = *stand == Stand::Fixed;
-        let current = *stand != Stand::Foreign && is_current(self.subject, self.refs, observed);
+        let fixed = stand == Stand::Fixed;
+        let current = stand != Stand::Foreign && is_current(self.subject, self.refs, observed);
         if !fixed && !current {
             return None;
         }
-        let mut observed = observed.clone();
-        if !fixed {
-            observed.lifecycle = lifecycle_of(self.refs, &observed);
-            observed.deployment = self.subject.deployment;
-            observed.git.repo.clone_from(&self.subject.address);
-        }
         Some(Candidate {
-            key: self.subject.key_of(&observed),
-            observed,
+            key: self.subject.key_of(observed),
+            observed: if fixed {
+                Known::Kept(observed)
+            } else {
+                self.renewed(observed)
+            },
+            latest: false,
             fixed,
         })
     }
 
+    /// Returns what a record says, as the Repository and the refs have it now.
+    fn renewed(&self, observed: &'a Observed) -> Known<'a> {
+        let (deployment, address) = (self.subject.deployment, &self.subject.address);
+        let lifecycle = lifecycle_of(self.refs, observed);
+        let now = (lifecycle, deployment, address);
+        if (observed.lifecycle, observed.deployment, &observed.git.repo) == now {
+            return Known::Kept(observed);
+        }
+        let mut observed = Box::new(observed.clone());
+        observed.lifecycle = lifecycle;
+        observed.deployment = deployment;
+        observed.git.repo.clone_from(address);
+        Known::Read(observed)
+    }
+
     /// Returns the one revision to serve under each name, and tells of the others.
-    fn choose(&mut self, candidates: Vec<Candidate>) -> BTreeMap<String, Candidate> {
-        let mut named: BTreeMap<String, Vec<Candidate>> = BTreeMap::new();
+    fn choose(&mut self, candidates: Vec<Candidate<'a>>) -> BTreeMap<String, Candidate<'a>> {
+        let mut wanted = BTreeMap::new();
+        let mut losers = Vec::new();
         for candidate in candidates {
-            match candidate.key.check() {
-                Ok(()) => named
-                    .entry(candidate.key.name())
-                    .or_default()
-                    .push(candidate),
-                Err(why) => self.out.notes.push(note(&candidate, why.to_string())),
+            if let Err(why) = candidate.key.check() {
+                self.out.notes.push(note(&candidate, why.to_string()));
+                continue;
+            }
+            match wanted.entry(candidate.key.name()) {
+                Entry::Vacant(free) => {
+                    free.insert(candidate);
+                }
+                Entry::Occupied(mut chosen) if rank(&candidate) < rank(chosen.get()) => {
+                    losers.push((chosen.key().clone(), chosen.insert(candidate)));
+                }
+                Entry::Occupied(chosen) => losers.push((chosen.key().clone(), candidate)),
             }
         }
-        let mut wanted = BTreeMap::new();
-        for (name, mut rivals) in named {
-            rivals.sort_by_key(rank);
-            let mut rivals = rivals.into_iter();
-            let Some(chosen) = rivals.next() else {
-                continue;
-            };
-            let others = rivals.filter(|rival| !is_same_place(rival, &chosen));
-            self.out
-                .notes
-                .extend(others.map(|rival| lost(&name, &rival, &chosen)));
-            wanted.insert(name, chosen);
-        }
+        let told = losers.iter().filter_map(|(name, loser)| {
+            let chosen = wanted.get(name)?;
+            (!is_same_place(loser, chosen)).then(|| lost(name, loser, chosen))
+        });
+        self.out.notes.extend(told);
         self.mark_latest(&mut wanted);
         wanted
     }
 
     /// Marks the newest published revision of each package.
-    fn mark_latest(&self, wanted: &mut BTreeMap<String, Candidate>) {
+    fn mark_latest(&self, wanted: &mut BTreeMap<String, Candidate<'a>>) {
         let bound = self.bound();
         let mut newest: HashMap<PackageKey, (i64, String)> = HashMap::new();
         for (name, candidate) in wanted.iter() {
@@ -235,7 +241,7 @@ impl<'a> Settling<'a> {
         for (name, candidate) in wanted.iter_mut() {
             let package = &candidate.key.package;
             let newest = newest.get(package).map(|(_, name)| name);
-            candidate.observed.latest = bound.get(package).or(newest) == Some(name);
+            candidate.latest = bound.get(package).or(newest) == Some(name);
         }
     }
 
@@ -254,7 +260,7 @@ impl<'a> Settling<'a> {
     }
 
     /// Returns the edits that make the records as wanted.
-    fn write(mut self, mut wanted: BTreeMap<String, Candidate>) -> Settlement {
+    fn write(mut self, mut wanted: BTreeMap<String, Candidate<'a>>) -> Settlement {
         let mut edits: BTreeMap<PackageKey, Vec<(Place, Edit)>> = BTreeMap::new();
         let mut add = |key: PackageKey, edit: Edit| {
             edits.entry(key).or_default().push((place(&edit), edit));
@@ -277,7 +283,7 @@ impl<'a> Settling<'a> {
         }
         for (name, candidate) in wanted {
             let mut record = self.subject.record(&name);
-            record.spec.observed = Some(candidate.observed);
+            record.spec.observed = Some(candidate.observed());
             add(candidate.key.package, Edit::Create(record));
         }
         self.out.packages = edits.into_values().map(in_order).collect();
@@ -286,7 +292,12 @@ impl<'a> Settling<'a> {
         self.out
     }
 
-    fn judge(&self, record: &PackageRev, stand: Stand, candidate: Option<&Candidate>) -> Verdict {
+    fn judge(
+        &self,
+        record: &PackageRev,
+        stand: Stand,
+        candidate: Option<&Candidate<'_>>,
+    ) -> Verdict {
         match (stand, candidate) {
             (Stand::Fixed | Stand::Writing, _) => Verdict::Keep,
             (Stand::Over(fate), None) => match fate.without_revision(record) {
@@ -315,7 +326,7 @@ impl<'a> Settling<'a> {
     }
 
     /// Returns what becomes of a record whose revision is there; `new` is the record without what Git says now.
-    fn renew(&self, record: &PackageRev, mut new: PackageRev, candidate: &Candidate) -> Verdict {
+    fn renew(&self, record: &PackageRev, mut new: PackageRev, candidate: &Candidate<'_>) -> Verdict {
         let old = record.spec.observed.as_ref();
         if old.is_some_and(|old| self.subject.key_of(old) != candidate.key) {
             // Another revision had this name: its user's metadata is not for this one.
@@ -325,7 +336,7 @@ impl<'a> Settling<'a> {
             adopt::adopt(&mut new);
         }
         self.subject.claim(&mut new);
-        let mut observed = candidate.observed.clone();
+        let mut observed = candidate.observed();
         if let Some(old) =
             old.filter(|old| old.git.ref_ == observed.git.ref_ && old.git.tree == observed.git.tree)
             && observed.git.ref_ == self.subject.scope.branch_ref()
@@ -337,7 +348,7 @@ impl<'a> Settling<'a> {
         replaced(new, record)
     }
 
-    fn package_of(&self, record: &PackageRev, candidate: Option<&Candidate>) -> PackageKey {
+    fn package_of(&self, record: &PackageRev, candidate: Option<&Candidate<'_>>) -> PackageKey {
         let observed = record.spec.observed.as_ref();
         let key = candidate.map(|it| it.key.package.clone());
         key.or_else(|| observed.map(|it| self.subject.key_of(it).package))
@@ -392,53 +403,6 @@ fn stand(subject: &Subject, refs: &Refs, look: &Look, record: &PackageRev) -> St
     }
 }
 
-/// Returns the order in which rivals for one name are preferred: the one that cannot be moved; the first key; the later
-/// stage of life; of published ones the branch, then the lowest number, whose content was promised first.
-fn rank(candidate: &Candidate) -> impl Ord + use<> {
-    let observed = &candidate.observed;
-    let stage = match observed.lifecycle {
-        Lifecycle::Published | Lifecycle::DeletionProposed => 0,
-        Lifecycle::Proposed => 1,
-        Lifecycle::Draft => 2,
-    };
-    let canonical = format!(
-        "refs/tags/{}/v{}",
-        observed.git.directory, observed.revision
-    );
-    let tag = observed.git.ref_.starts_with("refs/tags/");
-    (
-        !candidate.fixed,
-        candidate.key.clone(),
-        stage,
-        tag,
-        (observed.revision < 1, observed.revision),
-        (canonical != observed.git.ref_, observed.git.ref_.clone()),
-    )
-}
-
-/// Returns whether two candidates are one revision, seen by its record and by the scan.
-fn is_same_place(one: &Candidate, other: &Candidate) -> bool {
-    one.key == other.key && one.observed.git.ref_ == other.observed.git.ref_
-}
-
-fn note(candidate: &Candidate, why: String) -> Note {
-    let git = &candidate.observed.git;
-    let what = if git.ref_.starts_with("refs/tags/") || candidate.observed.revision == 0 {
-        git.ref_.clone()
-    } else {
-        format!("{}:{}", git.ref_, git.directory)
-    };
-    Note { what, why }
-}
-
-fn lost(name: &str, rival: &Candidate, chosen: &Candidate) -> Note {
-    let other = note(chosen, String::new()).what;
-    note(
-        rival,
-        format!("its name {name:?} is that of {other}, which is served"),
-    )
-}
-
 /// Where an edit stands among those of its package: labels go before they come.
 type Place = (u8, i64, String);
 
@@ -477,6 +441,7 @@ mod tests {
     use crate::{
         api::{Intent, RECORD_FINALIZER},
         git::{RefTarget, Scope},
+        package::Lifecycle,
         sync::due::due,
     };
 

@@ -13,7 +13,7 @@ use porch::{
 };
 use serde_json::{Value, json};
 
-use crate::{client::Client, engine};
+use crate::{client::Client, engine, toy::Widgets};
 
 const V2: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
 
@@ -72,10 +72,23 @@ async fn the_old_documents_name_every_group_version_and_kind() {
         .collect();
     assert_eq!(
         plurals,
-        ["packagerevisionresources", "packagerevisions", "packages"]
+        [
+            "packagerevisionresources",
+            "packagerevisions",
+            "packagerevisions/approval",
+            "packages"
+        ]
     );
-    for resource in list["resources"].as_array().unwrap() {
-        assert_eq!(resource["verbs"], json!(["get", "list", "watch"]));
+    let verbs = [
+        json!(["get", "list", "patch", "update", "watch"]),
+        json!([
+            "create", "delete", "get", "list", "patch", "update", "watch"
+        ]),
+        json!(["get", "patch", "update"]),
+        json!(["create", "delete", "get", "list", "watch"]),
+    ];
+    for (resource, verbs) in list["resources"].as_array().unwrap().iter().zip(verbs) {
+        assert_eq!(resource["verbs"], verbs);
         assert_eq!(resource["namespaced"], true);
     }
     let config = client
@@ -221,8 +234,10 @@ async fn openapi_offers_patches_only_where_they_are_taken() {
         .await
         .json();
     let path = "/apis/porch.kpt.dev/v1alpha1/namespaces/{namespace}/packagerevisions/{name}";
-    assert_eq!(porch["paths"][path]["patch"], Value::Null);
-    assert!(porch["paths"][path]["get"].is_object());
+    assert!(porch["paths"][path]["patch"].is_object());
+    let package = "/apis/porch.kpt.dev/v1alpha1/namespaces/{namespace}/packages/{name}";
+    assert_eq!(porch["paths"][package]["patch"], Value::Null);
+    assert!(porch["paths"][package]["delete"].is_object());
     let name = "com.github.nephio-project.porch.api.porch.v1alpha1.PackageRevisionSpec";
     let spec = &porch["components"]["schemas"][name]["properties"];
     assert_eq!(spec["tasks"]["type"], "array");
@@ -230,20 +245,24 @@ async fn openapi_offers_patches_only_where_they_are_taken() {
 }
 
 #[tokio::test]
-async fn porch_kinds_are_read_only_for_now_and_wait_until_everything_was_seen() {
+async fn what_porch_kinds_never_take_is_told_and_reads_wait_until_everything_was_seen() {
     let client = everything().await;
     let here = "/apis/porch.kpt.dev/v1alpha1/namespaces/default";
-    for (method, path) in [
-        (Method::POST, "packagerevisions"),
-        (Method::PUT, "packagerevisions/a"),
-        (Method::PATCH, "packagerevisionresources/a"),
-        (Method::DELETE, "packages/a"),
-        (Method::DELETE, "packagerevisions"),
+    for (method, path, allowed) in [
+        (Method::POST, "packagerevisionresources", "GET"),
+        (
+            Method::DELETE,
+            "packagerevisionresources/a",
+            "GET, PATCH, PUT",
+        ),
+        (Method::PUT, "packages/a", "DELETE, GET"),
+        (Method::PATCH, "packages/a", "DELETE, GET"),
+        (Method::DELETE, "packagerevisions", "GET, POST"),
     ] {
         let told = client
             .send(method, &format!("{here}/{path}"), &[], "{}")
             .await;
-        assert_eq!((told.code, told.header("allow")), (405, "GET"), "{path}");
+        assert_eq!((told.code, told.header("allow")), (405, allowed), "{path}");
     }
     for path in [
         "packagerevisions",
@@ -273,5 +292,70 @@ async fn the_index_leads_to_pages_that_are_there() {
             .as_str()
             .unwrap()
             .starts_with("v1.33.0")
+    );
+}
+
+#[tokio::test]
+async fn what_a_kind_lets_be_written_is_described_and_nothing_else() {
+    let client = Client::of(Widgets::new().server());
+    let document = client.get("/openapi/v3/apis/toys.example/v1").await.json();
+    let object = "/apis/toys.example/v1/namespaces/{namespace}/widgets/{name}";
+    let patches = json!([
+        "application/json-patch+json",
+        "application/merge-patch+json",
+        "application/strategic-merge-patch+json"
+    ]);
+    for path in [object.to_owned(), format!("{object}/approval")] {
+        let operation = &document["paths"][&path]["patch"];
+        let content = operation["requestBody"]["content"].as_object().unwrap();
+        assert_eq!(json!(content.keys().collect::<Vec<_>>()), patches, "{path}");
+        let parameters = operation["parameters"].as_array().unwrap();
+        let names: Vec<_> = parameters.iter().map(|one| &one["name"]).collect();
+        let expected = ["pretty", "dryRun", "fieldManager", "fieldValidation"];
+        assert_eq!(names, expected, "{path}");
+        assert_eq!(operation["responses"]["201"], Value::Null, "{path}");
+        let put = &document["paths"][&path]["put"]["requestBody"];
+        let model = "#/components/schemas/example.toys.v1.Widget";
+        assert_eq!(put["content"]["*/*"]["schema"]["$ref"], model, "{path}");
+    }
+    for path in [
+        object,
+        "/apis/toys.example/v1/namespaces/{namespace}/widgets",
+    ] {
+        let operation = &document["paths"][path]["delete"];
+        for name in [
+            "dryRun",
+            "gracePeriodSeconds",
+            "orphanDependents",
+            "propagationPolicy",
+        ] {
+            named(&operation["parameters"], "name", name);
+        }
+    }
+    let metadata = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+    let lists = &document["components"]["schemas"][metadata]["properties"];
+    assert_eq!(
+        lists["ownerReferences"]["x-kubernetes-patch-merge-key"],
+        "uid"
+    );
+    assert_eq!(lists["finalizers"]["x-kubernetes-patch-strategy"], "merge");
+    let v2 = client.get("/openapi/v2").await.json();
+    assert_eq!(v2["paths"][object]["patch"]["consumes"], patches);
+    let resources = client.get("/apis/toys.example/v1").await.json()["resources"].clone();
+    let verbs = json!([
+        "create",
+        "delete",
+        "deletecollection",
+        "get",
+        "list",
+        "patch",
+        "update",
+        "watch"
+    ]);
+    assert_eq!(named(&resources, "name", "widgets")["verbs"], verbs);
+    let approval = named(&resources, "name", "widgets/approval");
+    assert_eq!(
+        (&approval["kind"], &approval["verbs"]),
+        (&json!("Widget"), &json!(["get", "patch", "update"]))
     );
 }

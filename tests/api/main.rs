@@ -1,5 +1,6 @@
 //! The API server's machinery, driven in the same process through the one value that also stands behind the socket.
 
+mod applies;
 mod callers;
 mod changes;
 mod client;
@@ -7,8 +8,11 @@ mod deletions;
 mod documents;
 #[path = "../support/engine.rs"]
 mod engine;
+mod kubectl;
 mod leaving;
+mod random;
 mod reads;
+mod sockets;
 mod toy;
 mod watches;
 mod writes;

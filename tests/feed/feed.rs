@@ -122,7 +122,7 @@ async fn a_feed_serves_what_is_there_when_its_own_touch_has_come_round() {
         .catalog
         .revisions()
         .get(&Name::new("default", "r.a.v1"));
-    assert_eq!(one.unwrap().labels()["tier"], "one");
+    assert_eq!(one.unwrap().label("tier"), Some("one"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,14 +4,18 @@
 mod git_server;
 
 mod address;
+mod commits;
 #[path = "../support/count.rs"]
 mod count;
 mod discovery;
 mod messages;
 #[path = "../support/odd.rs"]
 mod odd;
+mod pushes;
+mod refusals;
 #[path = "../support/repository.rs"]
 mod repository;
 mod scale;
+mod scene;
 mod trees;
 mod wire;

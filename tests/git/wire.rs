@@ -334,10 +334,11 @@ fn servers_that_are_absent_or_slow_are_told_apart() {
     let silent = quick(&format!("http://127.0.0.1:{port}/r.git"));
     assert!(matches!(silent, Error::TimedOut(_)), "{silent:?}");
     drop(listener);
-    // Another one: that which was silent has a caller in its queue, whom its end resets.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
+    // A place that is taken and where nobody listens: what was silent has a caller in its queue, whom its end resets, and
+    // a port that is given back may be somebody else's at once.
+    let taken = tokio::net::TcpSocket::new_v4().unwrap();
+    taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = taken.local_addr().unwrap().port();
     let refused = quick(&format!("http://127.0.0.1:{port}/r.git"));
     assert!(
         matches!(&refused, Error::Unreachable(text) if text.contains("connection refused")),

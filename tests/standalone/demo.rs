@@ -59,13 +59,13 @@ impl Demo {
 }
 
 fn names(porch: &Porch, more: &[&str]) -> Vec<String> {
-    let words = [&["get", "packagerevisions", "-o", "name"], more].concat();
-    let prefix = "packagerevision.porch.kpt.dev/";
-    let printed = porch.kubectl(&words);
-    printed
-        .lines()
-        .map(|line| line.strip_prefix(prefix).unwrap().to_owned())
-        .collect()
+    names_of(porch, "packagerevisions", more)
+}
+
+fn names_of(porch: &Porch, kind: &str, more: &[&str]) -> Vec<String> {
+    let printed = porch.kubectl(&[&["get", kind, "-o", "name"], more].concat());
+    let name = |line: &str| line.split_once(".porch.kpt.dev/").unwrap().1.to_owned();
+    printed.lines().map(name).collect()
 }
 
 fn jsonpath(porch: &Porch, what: &str, path: &str) -> String {
@@ -218,8 +218,9 @@ fn check_watch(porch: &Porch, kind: &str, number: usize) {
 }
 
 #[test]
-fn revisions_are_selected_by_fields_and_labels() {
+fn revisions_and_their_files_are_selected_by_fields_and_labels() {
     let demo = demo();
+    let kinds = ["packagerevisions", "packagerevisionresources"];
     for (selector, found) in [
         ("spec.lifecycle=Draft", &["demo.basens.quota"][..]),
         (
@@ -242,19 +243,48 @@ fn revisions_are_selected_by_fields_and_labels() {
             &["demo.basens.main"],
         ),
     ] {
-        assert_eq!(
-            names(&demo.porch, &["--field-selector", selector]),
-            found,
-            "{selector}"
-        );
+        for kind in kinds {
+            let chosen = names_of(&demo.porch, kind, &["--field-selector", selector]);
+            assert_eq!(chosen, found, "{kind} {selector}");
+        }
     }
-    let latest = names(&demo.porch, &["-l", "kpt.dev/latest-revision=true"]);
-    assert_eq!(latest, ["demo.basens.labels", "demo.networking.gateway.v1"]);
-    assert_eq!(names(&demo.porch, &["--chunk-size=2"]), DEMO, "in pages");
-    let told =
-        demo.porch
-            .kubectl_fails(&["get", "packagerevisions", "--field-selector=spec.nothing=x"]);
-    assert!(told.contains("is not a known field selector"), "{told}");
+    for kind in kinds {
+        // The files of a revision are chosen by the labels of the revision, though they show none.
+        let latest = names_of(&demo.porch, kind, &["-l", "kpt.dev/latest-revision=true"]);
+        assert_eq!(latest, ["demo.basens.labels", "demo.networking.gateway.v1"]);
+        let others = names_of(&demo.porch, kind, &["-l", "!kpt.dev/latest-revision"]);
+        assert_eq!(others.len(), DEMO.len() - 2, "{kind}");
+        let paged = names_of(&demo.porch, kind, &["--chunk-size=2"]);
+        assert_eq!(paged, DEMO, "{kind} in pages");
+        let unknown = ["get", kind, "--field-selector=spec.nothing=x"];
+        let told = demo.porch.kubectl_fails(&unknown);
+        assert!(told.contains("is not a known field selector"), "{told}");
+    }
+}
+
+#[test]
+fn packages_are_selected_by_their_names() {
+    let demo = demo();
+    let all = ["demo.basens", "demo.networking.gateway"];
+    for (words, found) in [
+        (
+            &["--field-selector=metadata.name=demo.basens"][..],
+            &all[..1],
+        ),
+        (&["--field-selector=metadata.name!=demo.basens"], &all[1..]),
+        (&["--field-selector=metadata.namespace=default"], &all),
+        (&["-A", "--field-selector=metadata.namespace=other"], &[]),
+        (&["-l", "kpt.dev/latest-revision=true"], &[]),
+        (&["-l", "!kpt.dev/latest-revision"], &all),
+        (&["--chunk-size=1"], &all),
+    ] {
+        let chosen = names_of(&demo.porch, "packages", words);
+        assert_eq!(chosen, found, "{words:?}");
+    }
+    let unknown = ["get", "packages", "--field-selector=spec.repository=demo"];
+    let told = demo.porch.kubectl_fails(&unknown);
+    let why = "\"spec.repository\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"";
+    assert!(told.contains(why), "{told}");
 }
 
 #[test]

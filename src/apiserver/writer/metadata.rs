@@ -16,8 +16,10 @@ const GIVEN: &[&str] = &[
     "deletionGracePeriodSeconds",
     "selfLink",
     "generation",
-    "managedFields",
+    OWNERS,
 ];
+/// Where it is said who owns what.
+pub(super) const OWNERS: &str = "managedFields";
 /// What stays as it is, whatever the caller says.
 const KEPT: &[&str] = &[
     "uid",
@@ -48,10 +50,11 @@ pub(super) fn member<'a>(object: &'a mut Value, name: &str) -> &'a mut Map<Strin
 
 /// Takes away what says no more than if it were not there, as a typed encoder does.
 pub(super) fn tidy(metadata: &mut Map<String, Value>) {
-    metadata.retain(|_, value| match value {
+    metadata.retain(|name, value| match value {
         Value::Null => false,
         Value::String(text) => !text.is_empty(),
-        Value::Array(items) => !items.is_empty(),
+        // Who sets no owners wants them forgotten.
+        Value::Array(items) => !items.is_empty() || name == OWNERS,
         Value::Object(members) => !members.is_empty(),
         _ => true,
     });
@@ -112,11 +115,20 @@ pub(super) fn identify(kind: &Kind, object: &mut Value, write: &Write) -> Result
     }
 }
 
-/// Refuses a change that is meant for another object of the name, or for another version of it.
-pub(super) fn check_version(kind: &Kind, live: &Value, object: &Value) -> Result<(), Failure> {
+/// Refuses a change that is meant for another object of the name: a whole one was another's, and a patch may not make it
+/// another.
+pub(super) fn check_uid(
+    kind: &Kind,
+    live: &Value,
+    object: &Value,
+    whole: bool,
+) -> Result<(), Failure> {
     let name = text(live, "name");
     let (asked, own) = (text(object, "uid"), text(live, "uid"));
-    if !asked.is_empty() && asked != own {
+    if asked.is_empty() || asked == own {
+        return Ok(());
+    }
+    if whole {
         return Err(Failure::Conflict {
             subject: subject(kind, name),
             why: format!(
@@ -124,6 +136,13 @@ pub(super) fn check_version(kind: &Kind, live: &Value, object: &Value) -> Result
             ),
         });
     }
+    let error = FieldError::invalid("metadata.uid", &asked.into(), "field is immutable");
+    unless(kind, vec![error], name)
+}
+
+/// Refuses a change that is meant for another version of the object, or for any.
+pub(super) fn check_version(kind: &Kind, live: &Value, object: &Value) -> Result<(), Failure> {
+    let name = text(live, "name");
     let asked = text(object, "resourceVersion");
     if asked.is_empty() {
         return Err(Failure::Invalid {
@@ -146,11 +165,6 @@ pub(super) fn go_on(kind: &Kind, live: &Value, object: &mut Value) -> Result<Vec
             Some(kept) => metadata.insert((*name).into(), kept.clone()),
             None => metadata.shift_remove(*name),
         };
-    }
-    if let Some(owners) = before.get("managedFields")
-        && !metadata.contains_key("managedFields")
-    {
-        metadata.insert("managedFields".into(), owners.clone());
     }
     let warnings = own_once(object);
     let after = &object["metadata"];

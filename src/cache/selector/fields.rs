@@ -321,8 +321,8 @@ mod tests {
         fn version(&self) -> Version {
             Version(1)
         }
-        fn labels(&self) -> &BTreeMap<String, String> {
-            &self.fields
+        fn label(&self, _: &str) -> Option<&str> {
+            None
         }
         fn field(&self, path: &str) -> Option<Cow<'_, str>> {
             self.fields.get(path).map(|value| value.as_str().into())

@@ -386,11 +386,11 @@ mod tests {
         for text in [TEXT.to_owned(), TEXT.replace('\n', "\r\n")] {
             let same = [
                 Change::Name("x".into()),
-                Change::Labels(said.labels.clone()),
-                Change::Annotations(said.annotations.clone()),
+                Change::Labels(said.labels.to_map()),
+                Change::Annotations(said.annotations.to_map()),
                 Change::Merge(PackageMetadata {
-                    labels: said.labels.clone(),
-                    annotations: said.annotations.clone(),
+                    labels: said.labels.to_map(),
+                    annotations: said.annotations.to_map(),
                 }),
                 Change::ReadinessGates(said.readiness_gates.clone()),
                 Change::Conditions(said.conditions.clone()),
@@ -474,8 +474,8 @@ mod tests {
                 ],
             );
             let said = observe("b", got.as_bytes());
-            assert_eq!(said.labels, nasty, "{got}");
-            assert_eq!(said.annotations, nasty, "{got}");
+            assert_eq!(said.labels.to_map(), nasty, "{got}");
+            assert_eq!(said.annotations.to_map(), nasty, "{got}");
             assert_eq!(said.readiness_gates, gates(&["x/y", "on"]), "{got}");
             assert_eq!(said.conditions, conditions, "{got}");
             let nothing = changed(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::{
-    api::{Condition, GitLock, KptfileObserved, Locator, ReadinessGate},
+    api::{Condition, GitLock, KptfileObserved, Locator, Pairs, ReadinessGate},
     yaml,
 };
 
@@ -186,7 +186,7 @@ fn observed(blob: &str, kptfile: Kptfile) -> KptfileObserved {
     }
 }
 
-fn texts(map: Option<Texts>) -> BTreeMap<String, String> {
+fn texts(map: Option<Texts>) -> Pairs {
     let pairs = map.unwrap_or_default().into_iter();
     pairs
         .map(|(key, value)| (key, value.unwrap_or_default()))

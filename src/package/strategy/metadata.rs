@@ -13,6 +13,11 @@ use crate::{
 /// Largest sum of an object's annotations, in bytes.
 const MOST_ANNOTATIONS: usize = 256 * 1024;
 
+/// Largest sum of an object's labels, in bytes. Kubernetes bounds only the whole object; a record must have room for more.
+const MOST_LABELS: usize = 128 * 1024;
+/// Most finalizers, and most owners: far more than anybody has.
+const MOST_NAMES: usize = 256;
+
 /// Returns what is wrong with labels, annotations, finalizers and owners; `name` is that of the object.
 pub(super) fn check(metadata: &ObjectMeta, name: &str) -> Vec<Violation> {
     let mut wrong = Vec::new();
@@ -21,6 +26,14 @@ pub(super) fn check(metadata: &ObjectMeta, name: &str) -> Vec<Violation> {
     }
     if let Some(annotations) = &metadata.annotations {
         wrong.extend(check_annotations("metadata.annotations", annotations));
+    }
+    let owners = metadata.owner_references.as_ref().map_or(0, Vec::len);
+    let held = metadata.finalizers.as_ref().map_or(0, Vec::len);
+    for (field, number) in [
+        ("metadata.finalizers", held),
+        ("metadata.ownerReferences", owners),
+    ] {
+        wrong.extend((number > MOST_NAMES).then(|| Violation::too_many(field, MOST_NAMES)));
     }
     let finalizers = metadata.finalizers.iter().flatten().enumerate();
     wrong.extend(finalizers.filter_map(|(at, finalizer)| {
@@ -47,6 +60,13 @@ fn check_labels(field: &str, labels: &BTreeMap<String, String>) -> Vec<Violation
         let why = checked.err()?;
         Some(Violation::invalid(field, text.as_str(), why))
     });
+    let size: usize = labels
+        .iter()
+        .map(|(key, value)| key.len() + value.len())
+        .sum();
+    if size > MOST_LABELS {
+        return vec![Violation::too_long(field, MOST_LABELS)];
+    }
     wrong.collect()
 }
 
@@ -109,4 +129,21 @@ fn check_owner(field: &str, owner: &OwnerReference, (name, own): (&str, &str)) -
         wrong.push(Violation::invalid(field, json!(owner), why));
     }
     wrong
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_a_record_holds_is_refused_by_its_field() {
+        let labels = (0..4000).map(|at| (format!("label-number-{at}"), "x".repeat(40)));
+        let many = ObjectMeta {
+            labels: Some(labels.collect()),
+            finalizers: Some((0..300).map(|at| format!("a/f{at}")).collect()),
+            ..ObjectMeta::default()
+        };
+        let fields: Vec<String> = check(&many, "n").into_iter().map(|it| it.field).collect();
+        assert_eq!(fields, ["metadata.labels", "metadata.finalizers"]);
+    }
 }

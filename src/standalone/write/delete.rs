@@ -65,7 +65,9 @@ impl Deed<'_, '_> {
         let all = self.transaction.list(self.table, &self.write.namespace);
         Ok(all
             .into_iter()
-            .filter(|object| labels.matches(object.labels()) && fields.matches(object.as_ref()))
+            .filter(|object| {
+                labels.matches(|key| object.label(key)) && fields.matches(object.as_ref())
+            })
             .collect())
     }
 

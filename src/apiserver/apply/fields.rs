@@ -97,6 +97,16 @@ impl Fields {
         }
     }
 
+    /// Takes away what is at an element, and nothing below it.
+    pub fn disown(&mut self, element: &str) {
+        if let Some(below) = self.below.get_mut(element) {
+            below.own = false;
+            if below.is_empty() {
+                self.below.remove(element);
+            }
+        }
+    }
+
     /// Takes away what is at and below a path.
     pub fn forget(&mut self, path: &[&str]) {
         let Some((first, rest)) = path.split_first() else {
@@ -193,47 +203,62 @@ fn below<'a>(schema: Option<&'a Shape>, element: &str) -> Option<&'a Shape> {
     }
 }
 
-/// Returns the fields that a value sets.
+/// Returns the fields that a value sets. What only holds others is no field of its own, unless it is an item of a list or a
+/// member that the schema does not name, or it holds nothing.
 #[must_use]
 pub fn set_by(value: &Value, schema: Option<&Shape>) -> Fields {
-    let parts = parts(value, schema).unwrap_or_default();
-    if parts.is_empty() {
+    let Some(parts) = parts(value, schema) else {
+        return Fields::leaf();
+    };
+    if parts.is_empty() && value.is_object() {
         return Fields::leaf();
     }
     let item = value.is_array();
+    let named = |element: &str| {
+        let name = element.strip_prefix("f:").unwrap_or_default();
+        schema.is_some_and(|schema| schema.properties.contains_key(name))
+    };
     let below = parts.into_iter().map(|(element, part)| {
         let mut fields = set_by(part, below(schema, &element));
-        fields.own |= item;
+        let empty = part.as_array().is_some_and(Vec::is_empty);
+        fields.own |= item || !named(&element) && !empty;
         (element, fields)
     });
     Fields {
         own: false,
+        below: below.filter(|(_, fields)| !fields.is_empty()).collect(),
+    }
+}
+
+/// Returns everything that a value is made of: its fields, and all that only holds others.
+#[must_use]
+pub fn made_of(value: &Value, schema: Option<&Shape>) -> Fields {
+    let parts = parts(value, schema).unwrap_or_default();
+    let below = parts.into_iter().map(|(element, part)| {
+        let fields = made_of(part, below(schema, &element));
+        (element, fields)
+    });
+    Fields {
+        own: true,
         below: below.collect(),
     }
 }
 
-/// Returns the fields that are new or other in `new`.
+/// Returns the fields that are new or other in `new`, and all that is new and only holds others.
 #[must_use]
 pub fn changed(old: &Value, new: &Value, schema: Option<&Shape>) -> Fields {
     if old == new {
         return Fields::default();
     }
     let (Some(before), Some(after)) = (parts(old, schema), parts(new, schema)) else {
-        return set_by(new, schema);
+        return made_of(new, schema);
     };
-    if after.is_empty() {
-        return Fields::leaf();
-    }
     let before: BTreeMap<String, &Value> = before.into_iter().collect();
-    let item = new.is_array();
     let below = after.into_iter().filter_map(|(element, value)| {
         let schema = below(schema, &element);
-        let fields = if let Some(was) = before.get(&element) {
-            changed(was, value, schema)
-        } else {
-            let mut fields = set_by(value, schema);
-            fields.own |= item;
-            fields
+        let fields = match before.get(&element) {
+            Some(was) => changed(was, value, schema),
+            None => made_of(value, schema),
         };
         (!fields.is_empty()).then_some((element, fields))
     });
@@ -275,16 +300,94 @@ pub fn merge(value: &mut Value, patch: &Value, schema: Option<&Shape>) {
     }
 }
 
+/// Merges items by what tells them apart. The order of those that are in both is that of `changes`; the others keep their
+/// places among them, as far as that goes (the order of structured-merge-diff).
 fn merge_items(items: &mut Vec<Value>, changes: &[Value], list: &Shape) {
-    for change in changes {
-        let element = item_element(change, list);
-        let place = items
-            .iter()
-            .position(|item| item_element(item, list) == element);
-        match place {
-            Some(place) => merge(&mut items[place], change, list.items.as_deref()),
-            None => items.push(change.clone()),
+    let element = |item: &Value| item_element(item, list);
+    let old: Vec<(Option<String>, Value)> =
+        items.drain(..).map(|item| (element(&item), item)).collect();
+    let new: Vec<Option<String>> = changes.iter().map(element).collect();
+    let known = |element: &Option<String>| old.iter().position(|(other, _)| other == element);
+    let mut shared = new
+        .iter()
+        .filter(|element| known(element).is_some())
+        .peekable();
+    let (mut left, mut right) = (0, 0);
+    while left < old.len() || right < new.len() {
+        if let Some((element, item)) = old.get(left) {
+            if !new.contains(element) {
+                items.push(item.clone());
+                left += 1;
+                continue;
+            }
+            let next = shared.peek().is_some_and(|next| *next == element);
+            if !next || right >= new.len() {
+                // It comes where the other order has it.
+                left += 1;
+                continue;
+            }
+            left += usize::from(new.get(right) == Some(element));
         }
+        let Some(element) = new.get(right) else {
+            continue;
+        };
+        let mut item = known(element).map_or(Value::Null, |place| old[place].1.clone());
+        merge(&mut item, &changes[right], list.items.as_deref());
+        items.push(item);
+        if shared.peek().is_some_and(|next| *next == element) {
+            shared.next();
+        }
+        right += 1;
+    }
+}
+
+/// Returns what is wrong with the lists in a value whose items must be told apart, in the words of structured-merge-diff.
+#[must_use]
+pub fn faults(value: &Value, schema: Option<&Shape>) -> Vec<String> {
+    let mut found = Vec::new();
+    find_faults(value, schema, "", &mut found);
+    found
+}
+
+fn find_faults(value: &Value, schema: Option<&Shape>, path: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                let schema = schema.and_then(|schema| schema.member(name));
+                find_faults(member, schema, &format!("{path}.{name}"), found);
+            }
+        }
+        Value::Array(items) => {
+            let Some(list) = schema.filter(|list| list.list != List::Atomic) else {
+                return;
+            };
+            let mut seen = Vec::new();
+            for (index, item) in items.iter().enumerate() {
+                let Some(element) = item_element(item, list) else {
+                    let keys = match &list.list {
+                        List::Map(keys) => keys.join("\", \""),
+                        _ => String::new(),
+                    };
+                    let why = format!(
+                        "associative list with keys has an element that omits all key fields [\"{keys}\"] (and doesn't have default values for any key fields)"
+                    );
+                    found.push(format!("{path}: element {index}: {why}"));
+                    continue;
+                };
+                let readable = readable(&element);
+                find_faults(
+                    item,
+                    list.items.as_deref(),
+                    &format!("{path}{readable}"),
+                    found,
+                );
+                if seen.contains(&element) {
+                    found.push(format!("{path}: duplicate entries for key {readable}"));
+                }
+                seen.push(element);
+            }
+        }
+        _ => {}
     }
 }
 
@@ -414,6 +517,53 @@ mod tests {
                 "keyed": [{"type": "A", "status": "F"}, {"type": "B"}, {"type": "C"}],
             })
         );
+    }
+
+    #[test]
+    fn items_are_merged_in_an_order_that_both_sides_know() {
+        let schema = Shape::parse(&json!({"type": "array", "x-kubernetes-list-type": "set"}));
+        let schema = schema.unwrap();
+        for (old, new, merged) in [
+            ("ab", "c", "abc"),
+            ("ab", "ca", "cab"),
+            ("ba", "ab", "ab"),
+            ("abcd", "db", "acdb"),
+            ("abc", "", "abc"),
+            ("", "ab", "ab"),
+            ("axb", "bya", "xbya"),
+        ] {
+            let letters = |text: &str| -> Value { text.chars().map(String::from).collect() };
+            let mut value = letters(old);
+            merge(&mut value, &letters(new), Some(&schema));
+            let found: String = value
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter_map(Value::as_str)
+                .collect();
+            assert_eq!(found, merged, "{old} and {new}");
+        }
+    }
+
+    #[test]
+    fn items_that_cannot_be_told_apart_are_named() {
+        for (value, told) in [
+            (json!({"set": ["a", "b"]}), ""),
+            (
+                json!({"set": ["a", "a"]}),
+                ".set: duplicate entries for key [=\"a\"]",
+            ),
+            (
+                json!({"keyed": [{"type": "A"}, {"type": "A"}]}),
+                ".keyed: duplicate entries for key [type=\"A\"]",
+            ),
+            (
+                json!({"keyed": [{"status": "T"}]}),
+                ".keyed: element 0: associative list with keys has an element that omits all key fields [\"type\"] (and doesn't have default values for any key fields)",
+            ),
+        ] {
+            assert_eq!(faults(&value, Some(&schema())).join(""), told, "{value}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod feed;
 mod follow;
 #[path = "../tests/support/git_server.rs"]
 mod git_server;
+mod history;
 #[path = "../tests/contract/kubectl.rs"]
 mod kubectl;
 mod plane;

@@ -63,7 +63,7 @@ async fn serve(flags: &Serve) -> anyhow::Result<()> {
         directory.join("mirrors"),
         flags.repositories.allow_file_repositories,
     );
-    metrics.register(|registry| reading.tally.register(registry));
+    reading.measure(&metrics);
     let settling = settle(flags, &client, &reading, &stop);
 
     let health = callers.health(certificate.health(reading.health()));

@@ -150,6 +150,7 @@ pub fn run(main: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()>
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     // Only a second call can fail, and then what is wanted is there.
     let _ = provider.install_default();
+    allow_many_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -157,6 +158,20 @@ pub fn run(main: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()>
     // A thread that waits for a Git server that hangs can't be stopped, and nothing is lost with it.
     runtime.shutdown_timeout(LAST_GRACE);
     ended
+}
+
+/// Lets this process have as many files and connections as it may: what it begins with is often 1,024, which so many idle
+/// connections would use up.
+pub fn allow_many_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, wanted) {
+        tracing::warn!(%error, ?current, "there can be no more open files than there may be");
+    }
 }
 
 /// Cancels `stop` on SIGTERM and Ctrl-C; the second of them ends the process at once.

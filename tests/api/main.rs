@@ -3,6 +3,7 @@
 mod callers;
 mod client;
 mod documents;
+mod hostile;
 mod reads;
 mod toy;
 mod watches;

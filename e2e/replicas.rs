@@ -84,7 +84,14 @@ async fn histories(runs: u64, changes: usize) {
     let seed = seed.map_or(1, |text| text.parse::<u64>().unwrap());
     let mut shown = Shown::default();
     for seed in seed..seed + runs {
-        history(&rig, &replicas, balancer.address, (seed, changes), &mut shown).await;
+        history(
+            &rig,
+            &replicas,
+            balancer.address,
+            (seed, changes),
+            &mut shown,
+        )
+        .await;
     }
     let Shown {
         histories,
@@ -97,7 +104,10 @@ async fn histories(runs: u64, changes: usize) {
         seed + runs - 1,
         2 * runs,
     );
-    assert!(watches > histories, "no watch was ever resumed: the test tests little");
+    assert!(
+        watches > histories,
+        "no watch was ever resumed: the test tests little"
+    );
     drop(balancer);
     served::register(&rig.plane, rig.replica.address()).await;
     assert_eq!(other.terminate(), Some(0));

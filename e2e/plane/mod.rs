@@ -147,6 +147,11 @@ impl Plane {
 
     /// Starts kube-apiserver, and returns when it is ready.
     pub async fn start_apiserver(&self) {
+        self.start_apiserver_with(&[]).await;
+    }
+
+    /// Starts kube-apiserver with more flags, and returns when it is ready.
+    pub async fn start_apiserver_with(&self, more: &[String]) {
         let file = |flag: &str, name: &str| format!("--{flag}={}", self.certificates.path(name));
         let flags = [
             format!("--etcd-servers=http://127.0.0.1:{}", self.ports.etcd),
@@ -174,13 +179,16 @@ impl Plane {
             "--requestheader-group-headers=X-Remote-Group",
             "--requestheader-username-headers=X-Remote-User",
         ];
-        let flags: Vec<String> = flags.into_iter().chain(fixed.map(String::from)).collect();
+        let fixed = fixed.map(String::from).into_iter();
+        let more = more.iter().cloned();
+        let flags: Vec<String> = flags.into_iter().chain(fixed).chain(more).collect();
         let process = self.run("kube-apiserver", &flags);
         self.running.lock().unwrap().apiserver = Some(process);
         self.until_ready().await;
     }
 
-    async fn until_ready(&self) {
+    /// Returns when kube-apiserver is ready.
+    pub async fn until_ready(&self) {
         let (client, begun) = (self.client(), Instant::now());
         loop {
             let request = http::Request::get("/readyz").body(Vec::new()).unwrap();

@@ -555,13 +555,14 @@ impl Published {
         let published = self.clone();
         let service = tower::service_fn(move |request: Request<kube::client::Body>| {
             let published = published.clone();
-            async move { Ok::<_, std::convert::Infallible>(published.answer(&request).await) }
+            let uri = request.uri().clone();
+            async move { Ok::<_, std::convert::Infallible>(published.answer(&uri).await) }
         });
         Client::new(service, "default")
     }
 
-    async fn answer(&self, request: &Request<kube::client::Body>) -> Response<Body> {
-        let (path, query) = (request.uri().path(), request.uri().query().unwrap());
+    async fn answer(&self, uri: &http::Uri) -> Response<Body> {
+        let (path, query) = (uri.path(), uri.query().unwrap());
         assert_eq!(path, "/api/v1/namespaces/kube-system/configmaps");
         assert!(query.contains("metadata.name%3Dextension-apiserver-authentication"));
         if query.contains("watch=") {
@@ -581,14 +582,14 @@ impl Published {
     fn say(&self, authority: Option<&str>) {
         let map = |authority| {
             json!({"kind": "ConfigMap", "apiVersion": "v1",
-                "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system", "resourceVersion": "1"},
-                "data": {
-                    "requestheader-client-ca-file": authority,
-                    "requestheader-allowed-names": "[\"front-proxy-client\"]",
-                    "requestheader-username-headers": "[\"X-Remote-User\"]",
-                    "requestheader-group-headers": "[\"X-Remote-Group\"]",
-                    "requestheader-extra-headers-prefix": "[\"X-Remote-Extra-\"]",
-                }})
+            "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system", "resourceVersion": "1"},
+            "data": {
+                "requestheader-client-ca-file": authority,
+                "requestheader-allowed-names": "[\"front-proxy-client\"]",
+                "requestheader-username-headers": "[\"X-Remote-User\"]",
+                "requestheader-group-headers": "[\"X-Remote-Group\"]",
+                "requestheader-extra-headers-prefix": "[\"X-Remote-Extra-\"]",
+            }})
         };
         *self.0.lock().unwrap() = authority.map(map);
     }

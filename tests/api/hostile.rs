@@ -97,8 +97,12 @@ async fn requests_that_are_too_large_or_lie_about_their_length_are_refused() {
     );
     let one = format!("{head}x: {}\r\n\r\n", "a".repeat(2 << 20));
     let many = format!("{head}{}\r\n", "x: y\r\n".repeat(5000));
-    let path = format!("GET /{} HTTP/1.1\r\nhost: porch\r\n\r\n", "a".repeat(2 << 20));
-    let lengths = "POST /livez HTTP/1.1\r\nhost: porch\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab";
+    let path = format!(
+        "GET /{} HTTP/1.1\r\nhost: porch\r\n\r\n",
+        "a".repeat(2 << 20)
+    );
+    let lengths =
+        "POST /livez HTTP/1.1\r\nhost: porch\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab";
     let nonsense = "\u{1}\u{2}\u{3}\r\n\r\n";
     for (what, words) in [
         ("one header of 2 MiB", &*one),
@@ -140,7 +144,10 @@ async fn who_says_nothing_or_almost_nothing_is_hung_up_on_and_holds_up_nobody() 
         let (reading, mut writing) = tokio::io::split(connect(&rig).await);
         waiting.push(Box::pin(async move {
             let trickle = async {
-                for byte in "GET /livez HTTP/1.1\r\nx: ".bytes().chain(std::iter::repeat(b'y')) {
+                for byte in "GET /livez HTTP/1.1\r\nx: "
+                    .bytes()
+                    .chain(std::iter::repeat(b'y'))
+                {
                     if writing.write_all(&[byte]).await.is_err() {
                         break;
                     }

@@ -66,7 +66,8 @@ impl Collector {
     }
 }
 
-type Answer = Response<StreamBody<stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, Infallible>>>>>;
+type Answer =
+    Response<StreamBody<stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, Infallible>>>>>;
 
 async fn take(
     request: Request<Incoming>,
@@ -83,7 +84,10 @@ async fn take(
         let mut trailers = HeaderMap::new();
         trailers.insert("grpc-status", "0".parse().unwrap());
         let nothing = Frame::data(Bytes::from_static(&[0; 5]));
-        ("application/grpc", vec![Ok(nothing), Ok(Frame::trailers(trailers))])
+        (
+            "application/grpc",
+            vec![Ok(nothing), Ok(Frame::trailers(trailers))],
+        )
     } else {
         ("application/x-protobuf", Vec::new())
     };

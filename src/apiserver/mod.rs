@@ -16,6 +16,7 @@ mod limits;
 mod metrics;
 mod negotiate;
 mod openapi;
+mod opening;
 mod pages;
 mod peer;
 mod query;

@@ -22,7 +22,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{Server, peer};
+use super::{Server, opening::Opening, peer};
 
 /// How long a peer may take to agree on TLS.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -134,7 +134,8 @@ pub async fn serve(
             let shown = peer::shown(&stream);
             let service = TowerToHyperService::new(peer::telling(server, shown));
             let builder = builder();
-            let connection = builder.serve_connection(TokioIo::new(stream), service);
+            let stream = TokioIo::new(Opening::within(HEADERS, stream));
+            let connection = builder.serve_connection(stream, service);
             if let Err(error) = watcher.watch(connection.into_owned()).await {
                 tracing::debug!(%peer, error, "connection ended");
             }

@@ -141,6 +141,15 @@ async fn who_says_nothing_or_almost_nothing_is_hung_up_on_and_holds_up_nobody() 
             until_closed(mute).await;
             "who says nothing"
         }));
+        let mut begun = connect(&rig).await;
+        begun
+            .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+            .await
+            .unwrap();
+        waiting.push(Box::pin(async {
+            until_closed(begun).await;
+            "who says nothing after the preface of HTTP/2"
+        }));
         let (reading, mut writing) = tokio::io::split(connect(&rig).await);
         waiting.push(Box::pin(async move {
             let trickle = async {
@@ -165,7 +174,7 @@ async fn who_says_nothing_or_almost_nothing_is_hung_up_on_and_holds_up_nobody() 
     }
     others_are_served(&rig).await;
     let ended = timeout(PATIENCE, join_all(waiting)).await;
-    assert_eq!(ended.expect("all of them are hung up on").len(), 60);
+    assert_eq!(ended.expect("all of them are hung up on").len(), 80);
     others_are_served(&rig).await;
 }
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use rustls::{
-    ClientConfig, RootCertStore,
+    ClientConfig, ProtocolVersion, RootCertStore, SupportedProtocolVersion,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
 use serde_json::json;
@@ -22,11 +22,22 @@ const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Returns a connection to the server, agreed upon, on which nothing was said yet.
 async fn connect(rig: &Rig) -> TlsStream<TcpStream> {
+    connect_by(rig, rustls::DEFAULT_VERSIONS, &[]).await
+}
+
+/// Returns such a connection, by some version of TLS and with these protocols offered.
+async fn connect_by(
+    rig: &Rig,
+    versions: &[&'static SupportedProtocolVersion],
+    protocols: &[&[u8]],
+) -> TlsStream<TcpStream> {
     let mut roots = RootCertStore::empty();
     let root = CertificateDer::from_pem_slice(rig.root.as_bytes()).unwrap();
     roots.add(root).unwrap();
-    let config = ClientConfig::builder().with_root_certificates(roots);
-    let connector = TlsConnector::from(Arc::new(config.with_no_client_auth()));
+    let config = ClientConfig::builder_with_protocol_versions(versions);
+    let mut config = config.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|it| it.to_vec()).collect();
+    let connector = TlsConnector::from(Arc::new(config));
     let stream = TcpStream::connect(rig.address).await.unwrap();
     let name = ServerName::try_from("127.0.0.1").unwrap();
     connector.connect(name, stream).await.unwrap()
@@ -48,6 +59,26 @@ async fn say(rig: &Rig, words: &[u8]) -> Option<String> {
 async fn others_are_served(rig: &Rig) {
     let (code, text) = rig.ask(&rig.proxy(), ALICE, LIST).await;
     assert_eq!(code, 200, "{text}");
+}
+
+#[tokio::test]
+async fn both_versions_of_tls_and_of_http_are_spoken() {
+    let rig = Rig::start().await;
+    for (version, name) in [
+        (&rustls::version::TLS12, ProtocolVersion::TLSv1_2),
+        (&rustls::version::TLS13, ProtocolVersion::TLSv1_3),
+    ] {
+        for (offered, agreed) in [
+            (&[&b"h2"[..], b"http/1.1"][..], Some(&b"h2"[..])),
+            (&[b"http/1.1"], Some(b"http/1.1")),
+            (&[], None),
+        ] {
+            let stream = connect_by(&rig, &[version], offered).await;
+            let session = stream.get_ref().1;
+            assert_eq!(session.protocol_version(), Some(name));
+            assert_eq!(session.alpn_protocol(), agreed);
+        }
+    }
 }
 
 #[tokio::test]

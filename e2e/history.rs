@@ -263,29 +263,62 @@ impl Drop for Scribe {
 async fn write(api: Api<DynamicObject>, mut from: String, written: Arc<Mutex<Truth>>) {
     loop {
         let params = WatchParams::default().timeout(290);
-        // A cluster that is away for a while forgets nothing meanwhile.
         if let Ok(stream) = api.watch(&params, &from).await {
             let mut stream = stream.boxed();
             while let Ok(Some(event)) = stream.try_next().await {
-                from = note(event, &written);
+                from = match note(event, &written) {
+                    Some(version) => version,
+                    None => catch_up(&api, &written).await,
+                };
             }
         }
+        // The cluster may be away for a while.
         sleep(Duration::from_millis(100)).await;
     }
 }
 
-/// Writes an event down, and returns its version.
-fn note(event: WatchEvent<DynamicObject>, written: &Mutex<Truth>) -> String {
+/// Writes an event down, and returns its version; nothing if there is more to be known than is told.
+fn note(event: WatchEvent<DynamicObject>, written: &Mutex<Truth>) -> Option<String> {
     let (deed, object) = match event {
         WatchEvent::Added(object) => (Deed::Added, object),
         WatchEvent::Modified(object) => (Deed::Modified, object),
         WatchEvent::Deleted(object) => (Deed::Deleted, object),
-        WatchEvent::Bookmark(mark) => return mark.metadata.resource_version,
+        WatchEvent::Bookmark(mark) => return Some(mark.metadata.resource_version),
+        WatchEvent::Error(status) if status.code == 410 => return None,
         WatchEvent::Error(status) => panic!("{status:?}"),
     };
     let event = (deed, object.name_any(), version_of(&object));
     written.lock().unwrap().0.push(event);
-    object.resource_version().unwrap()
+    object.resource_version()
+}
+
+/// Writes down what a server that was started anew no longer tells: each object changed at most once, and none went.
+async fn catch_up(api: &Api<DynamicObject>, written: &Mutex<Truth>) -> String {
+    let list = loop {
+        if let Ok(list) = api.list(&ListParams::default()).await {
+            break list;
+        }
+        sleep(Duration::from_millis(100)).await;
+    };
+    let mut truth = written.lock().unwrap();
+    let known = truth.at(u64::MAX);
+    let there: Known = list
+        .items
+        .iter()
+        .map(|it| (it.name_any(), version_of(it)))
+        .collect();
+    assert!(known.keys().all(|name| there.contains_key(name)));
+    let mut missed: Vec<_> = there
+        .into_iter()
+        .filter(|(name, at)| known.get(name) != Some(at))
+        .map(|(name, at)| match known.contains_key(&name) {
+            true => (Deed::Modified, name, at),
+            false => (Deed::Added, name, at),
+        })
+        .collect();
+    missed.sort_by_key(|it| it.2);
+    truth.0.extend(missed);
+    list.metadata.resource_version.unwrap()
 }
 
 fn kind() -> ApiResource {

@@ -10,6 +10,7 @@ mod contract;
 mod copy;
 mod definitions;
 mod feed;
+mod figures;
 #[path = "../tests/contract/follow.rs"]
 mod follow;
 #[path = "../tests/support/git_server.rs"]

@@ -13,7 +13,7 @@ use tokio::{
 use crate::{
     history::{Known, Observer, Scribe},
     plane::{self, eventually},
-    rig::Rig,
+    rig::{Rig, Trouble},
     served::{self, Replica},
     subject::Subject,
 };
@@ -26,6 +26,8 @@ struct World {
     rig: Rig,
     other: Replica,
     subject: Subject,
+    /// The subject comes over it.
+    _wire: Trouble,
     scribe: Scribe,
     observers: Vec<tokio::task::JoinHandle<Observer>>,
     tell: watch::Sender<Option<Known>>,
@@ -37,11 +39,13 @@ impl World {
     async fn start(name: &str) -> Self {
         let rig = Rig::start(name).await;
         let other = Replica::start(&rig.plane, &format!("{name}-other")).await;
-        let (subject, _wire) = rig.aggregated().await;
+        let (subject, wire) = rig.aggregated().await;
         let scribe = Scribe::start(rig.plane.client(), &subject.namespace).await;
         let direct = [rig.replica.address(), other.address()].map(|address| {
             let user = rig.plane.user("admin", "system:masters");
-            let config = plane::config(rig.plane.kubeconfig_with(address, &user));
+            let mut config = plane::config(rig.plane.kubeconfig_with(address, &user));
+            // Refusals are to be seen, not to be waited out.
+            config.default_retry = false;
             Subject {
                 client: Client::try_from(config).unwrap(),
                 records: rig.plane.client(),
@@ -64,6 +68,7 @@ impl World {
             rig,
             other,
             subject,
+            _wire: wire,
             scribe,
             observers,
             tell,

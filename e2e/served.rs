@@ -97,7 +97,8 @@ impl Replica {
 
     /// Starts the process, which must not run, and returns when it is ready.
     pub async fn begin(&self, plane: &Plane) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_porch"));
+        let program = std::env::var_os("PORCH_E2E_BINARY");
+        let mut command = Command::new(program.unwrap_or(env!("CARGO_BIN_EXE_porch").into()));
         command.args(&self.words).env("HOME", &self.directory);
         // Its name, as a cluster would tell it.
         command.env("POD_NAME", self.directory.file_name().unwrap());

@@ -80,7 +80,11 @@ where
         .with_location(false)
         .with_threads(false)
         .with_tracked_inactivity(false)
-        .with_filter(filter_fn(|metadata| metadata.is_span()))
+        .with_filter(filter_fn(is_span))
+}
+
+fn is_span(metadata: &tracing::Metadata<'_>) -> bool {
+    metadata.is_span()
 }
 
 /// The way to the collector. It blocks; only the thread that sends spans walks it.

@@ -29,6 +29,9 @@ const HISTORY: usize = 16_384;
 /// or a control plane to be upgraded; short enough that a replica which alone is cut off does not tell old news all day.
 const OLDEST: Duration = Duration::from_mins(10);
 
+/// How long nothing may be heard before that is worth a remark: while all is well the marker is touched twice as often.
+const QUIET: Duration = Duration::from_mins(1);
+
 /// How long threads may take to end after all else has: what they do to a mirror then, the next process finds as after a
 /// kill.
 const LAST_GRACE: Duration = Duration::from_secs(2);
@@ -103,6 +106,7 @@ impl Reading {
 fn judge(silence: Option<Duration>, problem: Option<String>) -> Result<String, String> {
     match (silence, problem) {
         (None, problem) => Err(problem.unwrap_or_else(|| "the records were not read yet".into())),
+        (Some(age), None) if age > QUIET => Ok(format!("what is served is {}s old", age.as_secs())),
         (Some(_), None) => Ok(String::new()),
         (Some(age), Some(problem)) => {
             let told = format!("{problem}; what is served is {}s old", age.as_secs());
@@ -210,7 +214,12 @@ mod tests {
             (None, None, Err("the records were not read yet".to_owned())),
             (None, problem(), Err("no answer".into())),
             (Some(seconds(3)), None, Ok(String::new())),
-            (Some(seconds(3000)), None, Ok(String::new())),
+            (Some(seconds(60)), None, Ok(String::new())),
+            (
+                Some(seconds(3000)),
+                None,
+                Ok("what is served is 3000s old".into()),
+            ),
             (Some(seconds(60)), problem(), Ok(old(60))),
             (Some(seconds(600)), problem(), Ok(old(600))),
             (Some(seconds(601)), problem(), Err(old(601))),

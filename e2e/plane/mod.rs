@@ -90,11 +90,13 @@ pub async fn shared() -> Held<RwLockReadGuard<'static, ()>> {
     }
 }
 
-/// Returns the plane, to be used by nobody else meanwhile.
+/// Returns the plane, to be used by nobody else meanwhile; whole, whatever a test that failed did to it.
 pub async fn alone() -> Alone {
     let until = USE.write().await;
+    let plane = PLANE.get_or_init(Plane::start).await;
+    plane.mend().await;
     Held {
-        plane: PLANE.get_or_init(Plane::start).await,
+        plane,
         _until: until,
     }
 }
@@ -123,6 +125,22 @@ impl Plane {
         plane.start_manager();
         plane.define().await;
         plane
+    }
+
+    /// Starts again what does not run.
+    async fn mend(&self) {
+        let (etcd, apiserver) = {
+            let running = self.running.lock().unwrap();
+            (running.etcd.is_some(), running.apiserver.is_some())
+        };
+        if !etcd {
+            self.start_etcd();
+        }
+        if !apiserver {
+            self.start_apiserver().await;
+        } else if !etcd {
+            self.until_ready().await;
+        }
     }
 
     /// Starts etcd, on what it had before if there was one.

@@ -187,16 +187,9 @@ impl Schema {
         if value.is_null() && self.nullable {
             return;
         }
-        if let Some(expected) = self.mismatch(value) {
-            let detail = format!(
-                "{path} in body must be of type {expected}: {:?}",
-                type_of(value)
-            );
-            wrong.push(FieldError::type_invalid(
-                path,
-                &type_of(value).into(),
-                &detail,
-            ));
+        if let Some((expected, found)) = self.mismatch(value) {
+            let detail = format!("{path} in body must be of type {expected}: {found:?}");
+            wrong.push(FieldError::type_invalid(path, &found.into(), &detail));
             return;
         }
         if !self.choices.is_empty() && !self.choices.contains(value) {
@@ -254,8 +247,9 @@ impl Schema {
         }
     }
 
-    /// Returns the type that the value should have and has not.
-    fn mismatch(&self, value: &Value) -> Option<&str> {
+    /// Returns the type or the format that the value should have and has not, and what it has instead: another type, or a
+    /// text that is not of the format.
+    fn mismatch<'a>(&'a self, value: &'a Value) -> Option<(&'a str, &'a str)> {
         let right = match self.type_.as_str() {
             "object" => value.is_object(),
             "array" => value.is_array(),
@@ -267,9 +261,10 @@ impl Schema {
             _ => true,
         };
         if !right {
-            return Some(&self.type_);
+            return Some((&self.type_, type_of(value)));
         }
-        (!formatted(&self.format, value)).then_some(&self.format)
+        let found = value.as_str().unwrap_or_else(|| type_of(value));
+        (!formatted(&self.format, value)).then_some((&self.format, found))
     }
 
     fn out_of_bounds(&self, value: &Value) -> Option<String> {
@@ -406,19 +401,31 @@ impl Rules {
     pub fn check(&self, object: &Value, before: Option<&Value>) -> Vec<FieldError> {
         let found = kube_cel::validate_compiled(&self.0, object, before);
         found.map_or_else(
-            |found| found.as_slice().iter().map(broken).collect(),
+            |found| {
+                let broken = |error| broken(error, object);
+                found.as_slice().iter().map(broken).collect()
+            },
             |()| Vec::new(),
         )
     }
 }
 
-fn broken(error: &ValidationError) -> FieldError {
-    let field = if error.field_path.is_empty() {
-        "<nil>"
-    } else {
-        &error.field_path
-    };
-    FieldError::invalid(field, &Value::from("object"), &error.message)
+/// Returns a rule's refusal in kube-apiserver's words: with the value, unless that has parts.
+fn broken(error: &ValidationError, object: &Value) -> FieldError {
+    let path = &error.field_path;
+    let field = if path.is_empty() { "<nil>" } else { path };
+    match at(object, path) {
+        Some(value) if !value.is_object() && !value.is_array() => {
+            FieldError::invalid(field, value, &error.message)
+        }
+        _ => FieldError::broken(field, &error.message),
+    }
+}
+
+/// Returns what is at a path of members.
+fn at<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
+    let mut names = path.split('.').filter(|name| !name.is_empty());
+    names.try_fold(object, |value, name| value.get(name))
 }
 
 fn uncompiled(schema: &CompiledSchema) -> Option<String> {

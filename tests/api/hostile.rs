@@ -160,15 +160,15 @@ async fn until_closed(mut stream: impl AsyncReadExt + Unpin) {
 #[tokio::test]
 async fn who_says_nothing_or_almost_nothing_is_hung_up_on_and_holds_up_nobody() {
     let rig = Rig::start().await;
-    let mut waiting: Vec<futures::future::BoxFuture<'_, &str>> = Vec::new();
+    let mut ends: Vec<futures::future::BoxFuture<'_, &str>> = Vec::new();
     for _ in 0..20 {
         let silent = TcpStream::connect(rig.address).await.unwrap();
-        waiting.push(Box::pin(async {
+        ends.push(Box::pin(async {
             until_closed(silent).await;
             "who does not even begin TLS"
         }));
         let mute = connect(&rig).await;
-        waiting.push(Box::pin(async {
+        ends.push(Box::pin(async {
             until_closed(mute).await;
             "who says nothing"
         }));
@@ -177,12 +177,12 @@ async fn who_says_nothing_or_almost_nothing_is_hung_up_on_and_holds_up_nobody() 
             .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
             .await
             .unwrap();
-        waiting.push(Box::pin(async {
+        ends.push(Box::pin(async {
             until_closed(begun).await;
             "who says nothing after the preface of HTTP/2"
         }));
         let (reading, mut writing) = tokio::io::split(connect(&rig).await);
-        waiting.push(Box::pin(async move {
+        ends.push(Box::pin(async move {
             let trickle = async {
                 for byte in "GET /livez HTTP/1.1\r\nx: "
                     .bytes()
@@ -204,7 +204,7 @@ async fn who_says_nothing_or_almost_nothing_is_hung_up_on_and_holds_up_nobody() 
         }));
     }
     others_are_served(&rig).await;
-    let ended = timeout(PATIENCE, join_all(waiting)).await;
+    let ended = timeout(PATIENCE, join_all(ends)).await;
     assert_eq!(ended.expect("all of them are hung up on").len(), 80);
     others_are_served(&rig).await;
 }

@@ -271,7 +271,8 @@ fn told(answer: kube::Result<Value>) -> Value {
                     !it.message
                         .contains("some validation rules were not checked")
                 })
-                .map(|it| (it.field, it.reason, it.message))
+                // kube-apiserver names what is in a status without saying so.
+                .map(|it| (it.field, it.reason, it.message.replace("status.", "")))
                 .collect();
             json!({ "code": status.code, "reason": status.reason, "causes": causes })
         }

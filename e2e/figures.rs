@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use kube::{Api, Client, api::PostParams};
 use porch::api::PackageRev;
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::AbortHandle};
 
 use crate::{
     plane::{self, eventually},
@@ -56,7 +56,7 @@ impl Way {
     }
 
     /// Opens watches from now on; each tells once of the first thing that it hears.
-    async fn watch(&self, tell: &mpsc::UnboundedSender<()>) -> Vec<tokio::task::JoinHandle<()>> {
+    async fn watch(&self, tell: &mpsc::UnboundedSender<()>) -> Vec<AbortHandle> {
         let uri = format!("{}?limit=1", self.collection);
         let request = Request::get(uri).body(Vec::new()).unwrap();
         let list: Value = self.client.request(request).await.unwrap();
@@ -74,13 +74,14 @@ impl Way {
 fn spawn_teller(
     stream: impl futures::AsyncBufRead + Send + Unpin + 'static,
     tell: mpsc::UnboundedSender<()>,
-) -> tokio::task::JoinHandle<()> {
+) -> AbortHandle {
     let mut lines = stream.lines();
-    tokio::spawn(async move {
+    let telling = tokio::spawn(async move {
         if lines.next().await.is_some() {
             let _ = tell.send(());
         }
-    })
+    });
+    telling.abort_handle()
 }
 
 async fn fill(subject: &Subject) {
@@ -170,7 +171,7 @@ async fn figures() {
             way.name,
             begun.elapsed()
         );
-        watching.iter().for_each(tokio::task::JoinHandle::abort);
+        watching.iter().for_each(AbortHandle::abort);
     }
     rig.end().await;
 }

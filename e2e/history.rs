@@ -311,9 +311,10 @@ async fn catch_up(api: &Api<DynamicObject>, written: &Mutex<Truth>) -> String {
     let mut missed: Vec<_> = there
         .into_iter()
         .filter(|(name, at)| known.get(name) != Some(at))
-        .map(|(name, at)| match known.contains_key(&name) {
-            true => (Deed::Modified, name, at),
-            false => (Deed::Added, name, at),
+        .map(|(name, at)| {
+            let known = known.contains_key(&name);
+            let deed = if known { Deed::Modified } else { Deed::Added };
+            (deed, name, at)
         })
         .collect();
     missed.sort_by_key(|it| it.2);

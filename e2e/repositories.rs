@@ -337,9 +337,10 @@ async fn a_record_edited_by_hand_says_again_what_git_says() {
     let before = records.get("r.a.v1").await.unwrap();
     let (params, elsewhere) = (PatchParams::default(), "0".repeat(40));
     let edits = [
-        // Other content, another state, a newest one that is none, nothing at all; and what is the user's, which stays.
+        // Other content, another state, another place, nothing at all; and what is the user's, which stays.
         json!({ "spec": { "observed": { "git": { "commit": elsewhere, "tree": elsewhere } } } }),
-        json!({ "spec": { "observed": { "lifecycle": "Draft", "revision": 0 } } }),
+        json!({ "spec": { "observed": { "lifecycle": "Draft", "latest": false } } }),
+        json!({ "spec": { "observed": { "git": { "ref": "refs/tags/b/v1" } } } }),
         json!({ "spec": { "observed": null } }),
         json!({ "spec": { "metadata": { "labels": { "tier": "mine" } } } }),
     ];

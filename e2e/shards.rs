@@ -28,13 +28,16 @@ async fn holders(plane: &Plane) -> BTreeMap<String, String> {
     held.collect()
 }
 
-/// Returns how many looks at each Repository a replica has counted.
-async fn looks(client: &Client) -> BTreeMap<String, u64> {
+/// Returns how many looks at each Repository of a namespace a replica has counted.
+async fn looks(client: &Client, namespace: &str) -> BTreeMap<String, u64> {
     let request = http::Request::get("/metrics").body(Vec::new()).unwrap();
     let text = client.request_text(request).await.unwrap();
     let counts = text.lines().filter_map(|line| {
         let line = line.strip_prefix("porch_repository_sync_duration_seconds_count{")?;
         let (labels, count) = line.split_once("} ")?;
+        if !labels.contains(&format!("namespace=\"{namespace}\"")) {
+            return None;
+        }
         let name = labels
             .split(',')
             .find_map(|it| it.strip_prefix("repository=\""));
@@ -90,7 +93,10 @@ async fn each_repository_is_looked_at_by_one_replica_and_by_another_when_that_on
     .await;
     println!("{held:?}");
     let clients = [one.client(&plane), other.client(&plane)];
-    let counted = [looks(&clients[0]).await, looks(&clients[1]).await];
+    let counted = [
+        looks(&clients[0], &namespace).await,
+        looks(&clients[1], &namespace).await,
+    ];
     for number in 0..REPOSITORIES {
         let name = format!("r{number}");
         let by = counted.iter().filter(|it| it.contains_key(&name)).count();
@@ -111,7 +117,7 @@ async fn each_repository_is_looked_at_by_one_replica_and_by_another_when_that_on
     let held = holders(&plane).await;
     let who = |it: &String| it.contains("shards-other") == first;
     assert!(held.values().all(who), "{held:?}");
-    let all = looks(client).await;
+    let all = looks(client, &namespace).await;
     assert_eq!(all.len(), REPOSITORIES, "{all:?}");
     tokio::time::sleep(Duration::from_secs(1)).await;
     repositories

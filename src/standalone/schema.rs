@@ -261,7 +261,11 @@ impl Schema {
             _ => true,
         };
         if !right {
-            return Some((&self.type_, type_of(value)));
+            let formatted = self.type_ == "string" && !self.format.is_empty();
+            return Some(match type_of(value) {
+                "integer" if formatted => (&self.format, "int64"),
+                found => (&self.type_, found),
+            });
         }
         let found = value.as_str().unwrap_or_else(|| type_of(value));
         (!formatted(&self.format, value)).then_some((&self.format, found))
@@ -401,31 +405,17 @@ impl Rules {
     pub fn check(&self, object: &Value, before: Option<&Value>) -> Vec<FieldError> {
         let found = kube_cel::validate_compiled(&self.0, object, before);
         found.map_or_else(
-            |found| {
-                let broken = |error| broken(error, object);
-                found.as_slice().iter().map(broken).collect()
-            },
+            |found| found.as_slice().iter().map(broken).collect(),
             |()| Vec::new(),
         )
     }
 }
 
-/// Returns a rule's refusal in kube-apiserver's words: with the value, unless that has parts.
-fn broken(error: &ValidationError, object: &Value) -> FieldError {
+/// Returns a rule's refusal in kube-apiserver's words: rules stand at what has parts, which is not shown.
+fn broken(error: &ValidationError) -> FieldError {
     let path = &error.field_path;
     let field = if path.is_empty() { "<nil>" } else { path };
-    match at(object, path) {
-        Some(value) if !value.is_object() && !value.is_array() => {
-            FieldError::invalid(field, value, &error.message)
-        }
-        _ => FieldError::broken(field, &error.message),
-    }
-}
-
-/// Returns what is at a path of members.
-fn at<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
-    let mut names = path.split('.').filter(|name| !name.is_empty());
-    names.try_fold(object, |value, name| value.get(name))
+    FieldError::broken(field, &error.message)
 }
 
 fn uncompiled(schema: &CompiledSchema) -> Option<String> {

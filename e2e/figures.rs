@@ -55,8 +55,8 @@ impl Way {
         bytes
     }
 
-    /// Opens watches from now on; each tells once of the first thing that it hears.
-    async fn watch(&self, tell: &mpsc::UnboundedSender<()>) -> Vec<AbortHandle> {
+    /// Opens watches from now on; each tells once, when it hears of this mark.
+    async fn watch(&self, mark: &str, tell: &mpsc::UnboundedSender<()>) -> Vec<AbortHandle> {
         let uri = format!("{}?limit=1", self.collection);
         let request = Request::get(uri).body(Vec::new()).unwrap();
         let list: Value = self.client.request(request).await.unwrap();
@@ -65,7 +65,7 @@ impl Way {
         let opened = futures::stream::iter(0..WATCHERS).map(|_| async {
             let request = Request::get(&uri).body(Vec::new()).unwrap();
             let stream = self.client.request_stream(request).await.unwrap();
-            spawn_teller(stream, tell.clone())
+            spawn_teller(stream, format!("\"mark\":\"{mark}\""), tell.clone())
         });
         opened.buffer_unordered(50).collect().await
     }
@@ -73,12 +73,16 @@ impl Way {
 
 fn spawn_teller(
     stream: impl futures::AsyncBufRead + Send + Unpin + 'static,
+    mark: String,
     tell: mpsc::UnboundedSender<()>,
 ) -> AbortHandle {
     let mut lines = stream.lines();
     let telling = tokio::spawn(async move {
-        if lines.next().await.is_some() {
-            let _ = tell.send(());
+        while let Some(Ok(line)) = lines.next().await {
+            if line.contains(&mark) {
+                let _ = tell.send(());
+                return;
+            }
         }
     });
     telling.abort_handle()
@@ -159,9 +163,10 @@ async fn figures() {
     print("GET", &ways, &times(&ways, 99, |it| &it.one).await);
     for (number, way) in ways.iter().enumerate() {
         let (tell, mut told) = mpsc::unbounded_channel();
-        let watching = way.watch(&tell).await;
+        let mark = number.to_string();
+        let watching = way.watch(&mark, &tell).await;
         let begun = Instant::now();
-        subject.label("the.last", &number.to_string()).await;
+        subject.label("the.last", &mark).await;
         for _ in 0..WATCHERS {
             let heard = tokio::time::timeout(Duration::from_mins(1), told.recv()).await;
             heard.expect("every watcher is told");

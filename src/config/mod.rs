@@ -329,6 +329,20 @@ mod tests {
     }
 
     #[test]
+    fn spans_are_sent_only_where_a_collector_is_named() {
+        for (endpoint, url) in [
+            ("http://otel:4318", Some("http://otel:4318/v1/traces")),
+            ("http://otel:4318/", Some("http://otel:4318/v1/traces")),
+            ("https://otel/base/", Some("https://otel/base/v1/traces")),
+            ("", None),
+        ] {
+            let words = ["porch", "crds", "--otlp-endpoint", endpoint];
+            let log = Config::try_parse_from(words).unwrap().log;
+            assert_eq!(log.collector().as_deref(), url, "{endpoint:?}");
+        }
+    }
+
+    #[test]
     fn durations_are_numbers_with_units() {
         for (text, seconds) in [("30s", 30), ("5m", 300), ("1h30m", 5400), ("1500ms", 1)] {
             assert_eq!(duration(text).unwrap().as_secs(), seconds, "{text}");

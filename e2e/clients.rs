@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs::File,
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
@@ -33,6 +34,7 @@ impl Follower {
         namespace: &str,
         (way, streaming): (&str, bool),
     ) -> Self {
+        let log = kubeconfig.with_extension(format!("{way}-{streaming}.log"));
         let mut child = Command::new(program)
             .arg(format!("-kubeconfig={}", kubeconfig.display()))
             .arg(format!("-namespace={namespace}"))
@@ -40,6 +42,7 @@ impl Follower {
             .env("KUBE_FEATURE_WatchListClient", streaming.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(File::create(log).unwrap())
             .spawn()
             .unwrap();
         Self {

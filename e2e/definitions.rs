@@ -264,7 +264,6 @@ fn told(answer: kube::Result<Value>) -> Value {
             sorted(object)
         }
         Err(kube::Error::Api(status)) => {
-            // The words of a release are not those of the next; what is wrong, and where, is.
             let causes = status.details.map(|it| it.causes).unwrap_or_default();
             let causes: BTreeSet<_> = causes
                 .into_iter()
@@ -272,7 +271,8 @@ fn told(answer: kube::Result<Value>) -> Value {
                     !it.message
                         .contains("some validation rules were not checked")
                 })
-                .map(|it| (it.field, it.reason))
+                // kube-apiserver names what is in a status without saying so.
+                .map(|it| (it.field, it.reason, it.message.replace("status.", "")))
                 .collect();
             json!({ "code": status.code, "reason": status.reason, "causes": causes })
         }

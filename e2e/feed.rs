@@ -225,7 +225,7 @@ async fn replicas_follow_thousands_of_changes_through_lost_servers_and_forgotten
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long"]
 async fn replicas_follow_tens_of_thousands_of_changes() {
-    follow_through_trouble(15_000).await;
+    follow_through_trouble(6_000).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

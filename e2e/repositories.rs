@@ -1,6 +1,9 @@
 //! Repositories in a real cluster: their controllers, their records and their end, with Git over smart HTTP.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use k8s_openapi::{
     api::core::v1::{Namespace, Secret},
@@ -79,20 +82,8 @@ impl World {
         .await;
     }
 
-    /// Makes a repository with one package, published once, and a draft of it.
     fn origin(&self, name: &str) -> Origin {
-        let bare = self.directory.join("git").join(name);
-        let work = self.directory.join(format!("work-{name}"));
-        for directory in [&bare, &work] {
-            std::fs::create_dir_all(directory).unwrap();
-        }
-        git(&bare, &["init", "-q", "--bare", "."]);
-        git(&work, &["init", "-q", "."]);
-        git(&work, &["remote", "add", "origin", bare.to_str().unwrap()]);
-        let origin = Origin { work };
-        origin.package("a", "one");
-        origin.push(&["main", "main:refs/tags/a/v1", "main:refs/heads/drafts/a/w2"]);
-        origin
+        origin(&self.directory, name)
     }
 
     fn repositories(&self) -> Api<Repository> {
@@ -144,12 +135,28 @@ impl World {
 }
 
 /// A work tree from which strangers push.
-struct Origin {
+pub struct Origin {
     work: PathBuf,
 }
 
+/// Makes a repository with one package, published once, and a draft of it; served from below `git` of the directory.
+pub fn origin(directory: &Path, name: &str) -> Origin {
+    let bare = directory.join("git").join(name);
+    let work = directory.join(format!("work-{name}"));
+    for directory in [&bare, &work] {
+        std::fs::create_dir_all(directory).unwrap();
+    }
+    git(&bare, &["init", "-q", "--bare", "."]);
+    git(&work, &["init", "-q", "."]);
+    git(&work, &["remote", "add", "origin", bare.to_str().unwrap()]);
+    let origin = Origin { work };
+    origin.package("a", "one");
+    origin.push(&["main", "main:refs/tags/a/v1", "main:refs/heads/drafts/a/w2"]);
+    origin
+}
+
 impl Origin {
-    fn package(&self, name: &str, words: &str) {
+    pub fn package(&self, name: &str, words: &str) {
         let directory = self.work.join(name);
         std::fs::create_dir_all(&directory).unwrap();
         let kptfile = format!("apiVersion: kpt.dev/v1\nkind: Kptfile\nmetadata:\n  name: {name}\n");
@@ -159,7 +166,7 @@ impl Origin {
         git(&self.work, &["commit", "-q", "-m", words]);
     }
 
-    fn push(&self, refs: &[&str]) {
+    pub fn push(&self, refs: &[&str]) {
         let words = ["push", "-q", "--force", "origin"];
         git(&self.work, &[&words, refs].concat());
     }
@@ -316,6 +323,39 @@ async fn a_record_deleted_by_hand_is_served_on() {
     })
     .await;
     world.until_served(&["r.a.main", "r.a.v1", "r.a.w2"]).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_edited_by_hand_says_again_what_git_says() {
+    let plane = plane::alone().await;
+    let world = World::start(&plane, "edited").await;
+    let _origin = world.origin("r");
+    world.register("r", json!({})).await;
+    world.until_served(&["r.a.main", "r.a.v1", "r.a.w2"]).await;
+    let records = world.records();
+    let before = records.get("r.a.v1").await.unwrap();
+    let (params, elsewhere) = (PatchParams::default(), "0".repeat(40));
+    let edits = [
+        // Other content, another state, another place, nothing at all; and what is the user's, which stays.
+        json!({ "spec": { "observed": { "git": { "commit": elsewhere, "tree": elsewhere } } } }),
+        json!({ "spec": { "observed": { "lifecycle": "Draft", "latest": false } } }),
+        json!({ "spec": { "observed": { "git": { "ref": "refs/tags/b/v1" } } } }),
+        json!({ "spec": { "observed": null } }),
+        json!({ "spec": { "metadata": { "labels": { "tier": "mine" } } } }),
+    ];
+    for edit in edits {
+        let edited = Patch::Merge(&edit);
+        records.patch("r.a.v1", &params, &edited).await.unwrap();
+        eventually(&format!("what Git says after {edit}"), async || {
+            let now = records.get("r.a.v1").await.unwrap();
+            (now.spec.observed == before.spec.observed).then_some(())
+        })
+        .await;
+    }
+    let now = records.get("r.a.v1").await.unwrap();
+    assert_eq!(now.spec.metadata.labels["tier"], "mine");
+    assert_eq!(world.served(), ["r.a.main", "r.a.v1", "r.a.w2"]);
     world.end().await;
 }
 

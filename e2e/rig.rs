@@ -74,17 +74,7 @@ impl Rig {
         served::grant(&plane).await;
         let replica = Arc::new(Replica::start(&plane, name).await);
         served::register(&plane, replica.address()).await;
-        let namespace = plane.namespace(name).await;
-        // Its records belong to a Repository that cannot be read, so that nobody sweeps or settles them.
-        let repository = json!({
-            "apiVersion": "config.porch.kpt.dev/v1alpha1", "kind": "Repository",
-            "metadata": { "name": "repo" },
-            "spec": { "type": "git", "git": { "repo": "http://127.0.0.1:9/r.git" } },
-        });
-        let repositories = Api::namespaced(plane.client(), &namespace);
-        plane::apply::<porch::api::Repository>(&repositories, "repo", &repository)
-            .await
-            .unwrap();
+        let namespace = place(&plane, name).await;
         let token = user(&plane, &namespace).await;
         Self {
             plane,
@@ -102,6 +92,27 @@ impl Rig {
     /// Returns the server as those see it who come to it directly, and their wire.
     pub async fn direct(&self) -> (Subject, Trouble) {
         self.examine(self.replica.address()).await
+    }
+
+    /// Returns the server as [`Rig::aggregated`] shows it, in another namespace, for those who come without a wire.
+    pub async fn another(&self, name: &str) -> Subject {
+        Subject {
+            client: self.plane.client(),
+            records: self.plane.client(),
+            namespace: place(&self.plane, name).await,
+        }
+    }
+
+    /// Ends what is in a namespace.
+    pub async fn leave(&self, namespace: &str) {
+        let repositories: Api<porch::api::Repository> =
+            Api::namespaced(self.plane.client(), namespace);
+        repositories.delete("repo", &<_>::default()).await.unwrap();
+        plane::eventually("the end of the Repository", async || {
+            let left = repositories.get_opt("repo").await.unwrap();
+            left.is_none().then_some(())
+        })
+        .await;
     }
 
     async fn examine(&self, address: SocketAddr) -> (Subject, Trouble) {
@@ -134,17 +145,25 @@ impl Rig {
 
     /// Ends all of it, so that namespaces can go again.
     pub async fn end(self) {
-        let repositories: Api<porch::api::Repository> =
-            Api::namespaced(self.plane.client(), &self.namespace);
-        repositories.delete("repo", &<_>::default()).await.unwrap();
-        plane::eventually("the end of the Repository", async || {
-            let left = repositories.get_opt("repo").await.unwrap();
-            left.is_none().then_some(())
-        })
-        .await;
+        self.leave(&self.namespace).await;
         served::unregister(&self.plane).await;
         assert_eq!(self.replica.terminate(), Some(0));
     }
+}
+
+/// Makes a namespace whose records belong to a Repository that cannot be read, so that nobody sweeps or settles them.
+async fn place(plane: &Plane, name: &str) -> String {
+    let namespace = plane.namespace(name).await;
+    let repository = json!({
+        "apiVersion": "config.porch.kpt.dev/v1alpha1", "kind": "Repository",
+        "metadata": { "name": "repo" },
+        "spec": { "type": "git", "git": { "repo": "http://127.0.0.1:9/r.git" } },
+    });
+    let repositories = Api::namespaced(plane.client(), &namespace);
+    plane::apply::<porch::api::Repository>(&repositories, "repo", &repository)
+        .await
+        .unwrap();
+    namespace
 }
 
 /// Makes a ServiceAccount that may do everything, and returns a token of it.

@@ -20,13 +20,13 @@ use kube::{
     Api, Client, Config,
     api::{DeleteParams, PostParams},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::plane::{self, HOME, Plane, Process, Wire, eventually};
 
 /// The name that the aggregator expects in the certificate of its backend.
 const HOST: &str = "api.porch-system.svc";
-const API: &str = "v1alpha1.porch.kpt.dev";
+pub const API: &str = "v1alpha1.porch.kpt.dev";
 /// The ServiceAccount of `deploy/`.
 pub const ACCOUNT: &str = "porch-server";
 
@@ -47,28 +47,42 @@ pub struct Replica {
 impl Replica {
     /// Starts a replica and returns when it is ready.
     pub async fn start(plane: &Plane, name: &str) -> Self {
+        Self::start_proven(plane, name, &[]).await
+    }
+
+    /// Starts a replica whose certificate is of the cluster's authority, with more flags.
+    pub async fn start_proven(plane: &Plane, name: &str, flags: &[String]) -> Self {
         let directory = plane.directory(name);
-        let wire = Wire::to(plane.address()).await;
-        let token = token(plane, HOME, ACCOUNT).await;
-        let kubeconfig = plane.kubeconfig_with(wire.address, &json!({ "token": token }));
-        let kubeconfig_file = directory.join("kubeconfig");
-        std::fs::write(&kubeconfig_file, kubeconfig.to_string()).unwrap();
         let pair = plane
             .authority()
             .server(HOST, &[HOST, "localhost", "127.0.0.1"]);
         let (certificate, key) = (directory.join("tls.crt"), directory.join("tls.key"));
         std::fs::write(&certificate, pair.certificate).unwrap();
         std::fs::write(&key, pair.key).unwrap();
+        let proof = [
+            format!("--tls-cert-file={}", certificate.display()),
+            format!("--tls-private-key-file={}", key.display()),
+        ];
+        Self::start_with(plane, name, &[&proof, flags].concat()).await
+    }
+
+    /// Starts a replica with flags that say, among others, how it proves who it is, and returns when it is ready.
+    pub async fn start_with(plane: &Plane, name: &str, flags: &[String]) -> Self {
+        let directory = plane.directory(name);
+        let wire = Wire::to(plane.address()).await;
+        let token = token(plane, HOME, ACCOUNT).await;
+        let kubeconfig = plane.kubeconfig_with(wire.address, &json!({ "token": token }));
+        let kubeconfig_file = directory.join("kubeconfig");
+        std::fs::write(&kubeconfig_file, kubeconfig.to_string()).unwrap();
         let port = free_port();
-        let words = vec![
+        let mut words = vec![
             "serve".into(),
             "--bind-address=127.0.0.1".into(),
             format!("--secure-port={port}"),
             format!("--kubeconfig={}", kubeconfig_file.display()),
-            format!("--tls-cert-file={}", certificate.display()),
-            format!("--tls-private-key-file={}", key.display()),
             format!("--cache-directory={}", directory.join("cache").display()),
         ];
+        words.extend_from_slice(flags);
         let replica = Self {
             log: directory.join("porch.log"),
             directory,
@@ -83,7 +97,8 @@ impl Replica {
 
     /// Starts the process, which must not run, and returns when it is ready.
     pub async fn begin(&self, plane: &Plane) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_porch"));
+        let program = std::env::var_os("PORCH_E2E_BINARY");
+        let mut command = Command::new(program.unwrap_or(env!("CARGO_BIN_EXE_porch").into()));
         command.args(&self.words).env("HOME", &self.directory);
         // Its name, as a cluster would tell it.
         command.env("POD_NAME", self.directory.file_name().unwrap());
@@ -123,7 +138,15 @@ impl Replica {
 
     fn config(&self, plane: &Plane) -> Config {
         let user = plane.user("admin", "system:masters");
-        plane::config(plane.kubeconfig_with(self.address(), &user))
+        let mut config = plane::config(plane.kubeconfig_with(self.address(), &user));
+        // Who it is, is for the tests of certificates: it may have an authority of its own.
+        config.accept_invalid_certs = true;
+        config
+    }
+
+    /// Returns what it logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
     }
 }
 
@@ -190,6 +213,13 @@ fn apply(kubeconfig: &Path, deploy: &Path) {
 
 /// Registers what listens at an address with the aggregation layer, and returns when it is available.
 pub async fn register(plane: &Plane, address: SocketAddr) {
+    let bundle = plane::base64(&plane.authority().certificate);
+    register_with(plane, address, &json!({ "caBundle": bundle })).await;
+    until_available(plane).await;
+}
+
+/// Registers what listens at an address, with more that is said of it.
+pub async fn register_with(plane: &Plane, address: SocketAddr, more: &Value) {
     let services: Api<Service> = Api::namespaced(plane.client(), HOME);
     // The cluster of deploy/ has pods behind the Service; ours has a process on this machine.
     let _ = services.delete("api", &DeleteParams::default()).await;
@@ -199,16 +229,21 @@ pub async fn register(plane: &Plane, address: SocketAddr) {
     });
     plane::apply(&services, "api", &service).await.unwrap();
     let apis: Api<APIService> = Api::all(plane.client());
-    let api = json!({
+    let mut api = json!({
         "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": { "name": API },
         "spec": {
             "group": "porch.kpt.dev", "version": "v1alpha1",
             "groupPriorityMinimum": 1000, "versionPriority": 15,
-            "caBundle": plane::base64(&plane.authority().certificate),
             "service": { "name": "api", "namespace": HOME, "port": address.port() },
         },
     });
+    json_patch::merge(&mut api["spec"], more);
     plane::apply(&apis, API, &api).await.unwrap();
+}
+
+/// Returns when kube-apiserver says that what is registered is available.
+pub async fn until_available(plane: &Plane) {
+    let apis: Api<APIService> = Api::all(plane.client());
     eventually("available", async || {
         let api = apis.get(API).await.unwrap();
         let conditions = api.status?.conditions?;

@@ -10,10 +10,10 @@ use porch::{
 
 fn main() -> ExitCode {
     let config = Config::parse();
-    let done = telemetry::start(&config.log).and_then(|()| match config.command {
-        Command::Crds(flags) => print_crds(&flags),
-        Command::Serve(flags) => serve::run(&flags),
-        Command::Standalone(flags) => standalone::run(&flags),
+    let done = telemetry::start(&config.log).and_then(|telemetry| {
+        let done = carry_out(config.command);
+        telemetry.end();
+        done
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -21,6 +21,14 @@ fn main() -> ExitCode {
             eprintln!("porch: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn carry_out(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Crds(flags) => print_crds(&flags),
+        Command::Serve(flags) => serve::run(&flags),
+        Command::Standalone(flags) => standalone::run(&flags),
     }
 }
 

@@ -4,12 +4,17 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use kube::Client;
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::gauge::ConstGauge,
+};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     apiserver::{
-        Health, Registry,
+        Health, Metrics, Registry,
         resources::{PackageRevisionResources, PackageRevisions, Packages},
     },
     cache::Catalog,
@@ -20,6 +25,13 @@ use crate::{
 /// How many changes are kept for those who follow: a reader may fall behind by as many. An entry shares its objects with
 /// the cache, so this costs little while they are new.
 const HISTORY: usize = 16_384;
+
+/// How old records may be that are served while the cluster can't be followed. Longer than an API server takes to start anew
+/// or a control plane to be upgraded; short enough that a replica which alone is cut off does not tell old news all day.
+const OLDEST: Duration = Duration::from_mins(10);
+
+/// How long nothing may be heard before that is worth a remark: while all is well the marker is touched twice as often.
+const QUIET: Duration = Duration::from_mins(1);
 
 /// How long threads may take to end after all else has: what they do to a mirror then, the next process finds as after a
 /// kill.
@@ -99,18 +111,64 @@ impl Reading {
             .serve_with_keeper(packages.clone(), packages)
     }
 
-    /// Returns health that fails while the records can't be followed.
+    /// Returns health that fails until the records were read, and again when they could not be followed for long. All
+    /// replicas lose a cluster's API server together, and none could send its readers elsewhere: so in a short outage they
+    /// serve on, and the age of what is served is told.
     #[must_use]
     pub fn health(&self) -> Health {
         let (feed, catalog) = (self.feed.clone(), self.feed.catalog().clone());
-        Health::new().ready("informer-sync", move || match feed.problem() {
-            Some(problem) => Err(match catalog.silence() {
-                Some(age) => format!("{problem}; what is served is {}s old", age.as_secs()),
-                None => problem,
-            }),
-            None if catalog.ready() => Ok(()),
-            None => Err("the records were not read yet".into()),
+        Health::new().remarking("informer-sync", move || {
+            let silence = catalog.ready().then(|| catalog.silence()).flatten();
+            judge(silence, feed.problem())
         })
+    }
+
+    /// Tells the age of what is served, and what became of the looks at repositories, among the metrics.
+    pub fn measure(&self, metrics: &Metrics) {
+        let age = Age(self.feed.catalog().clone());
+        metrics.register(|registry| {
+            self.tally.register(registry);
+            registry.register_collector(Box::new(age));
+        });
+    }
+}
+
+/// Returns whether records are served that are fresh enough, and what is to be remarked. They were heard of so long ago; if
+/// they were read at all.
+fn judge(silence: Option<Duration>, problem: Option<String>) -> Result<String, String> {
+    match (silence, problem) {
+        (None, problem) => Err(problem.unwrap_or_else(|| "the records were not read yet".into())),
+        (Some(age), None) if age > QUIET => Ok(format!("what is served is {}s old", age.as_secs())),
+        (Some(_), None) => Ok(String::new()),
+        (Some(age), Some(problem)) => {
+            let told = format!("{problem}; what is served is {}s old", age.as_secs());
+            if age > OLDEST { Err(told) } else { Ok(told) }
+        }
+    }
+}
+
+/// The age of what is served, as it is when somebody asks.
+struct Age(Catalog);
+
+impl std::fmt::Debug for Age {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Age")
+    }
+}
+
+impl Collector for Age {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
+        let Some(age) = self.0.silence() else {
+            return Ok(());
+        };
+        let gauge = ConstGauge::new(age.as_secs_f64());
+        let encoder = encoder.encode_descriptor(
+            "porch_cache_age_seconds",
+            "Time since anything was heard of the records that are served",
+            None,
+            gauge.metric_type(),
+        )?;
+        gauge.encode(encoder)
     }
 }
 
@@ -129,6 +187,7 @@ pub fn run(main: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()>
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     // Only a second call can fail, and then what is wanted is there.
     let _ = provider.install_default();
+    allow_many_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -145,6 +204,20 @@ fn share_memory() {
     // SAFETY: it sets a plain number of the allocator, and no other thread runs yet.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
+/// Lets this process have as many files and connections as it may: what it begins with is often 1,024, which so many idle
+/// connections would use up.
+pub fn allow_many_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, wanted) {
+        tracing::warn!(%error, ?current, "there can be no more open files than there may be");
     }
 }
 
@@ -170,4 +243,31 @@ pub fn end_on_signal(stop: CancellationToken) -> anyhow::Result<()> {
         }
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_go_on_through_a_short_outage_and_end_after_a_long_one() {
+        let (problem, seconds) = (|| Some("no answer".to_owned()), Duration::from_secs);
+        let old = |age: u64| format!("no answer; what is served is {age}s old");
+        for (silence, problem, told) in [
+            (None, None, Err("the records were not read yet".to_owned())),
+            (None, problem(), Err("no answer".into())),
+            (Some(seconds(3)), None, Ok(String::new())),
+            (Some(seconds(60)), None, Ok(String::new())),
+            (
+                Some(seconds(3000)),
+                None,
+                Ok("what is served is 3000s old".into()),
+            ),
+            (Some(seconds(60)), problem(), Ok(old(60))),
+            (Some(seconds(600)), problem(), Ok(old(600))),
+            (Some(seconds(601)), problem(), Err(old(601))),
+        ] {
+            assert_eq!(judge(silence, problem), told);
+        }
+    }
 }

@@ -90,11 +90,13 @@ pub async fn shared() -> Held<RwLockReadGuard<'static, ()>> {
     }
 }
 
-/// Returns the plane, to be used by nobody else meanwhile.
+/// Returns the plane, to be used by nobody else meanwhile; whole, whatever a test that failed did to it.
 pub async fn alone() -> Alone {
     let until = USE.write().await;
+    let plane = PLANE.get_or_init(Plane::start).await;
+    plane.mend().await;
     Held {
-        plane: PLANE.get_or_init(Plane::start).await,
+        plane,
         _until: until,
     }
 }
@@ -125,6 +127,22 @@ impl Plane {
         plane
     }
 
+    /// Starts again what does not run.
+    async fn mend(&self) {
+        let (etcd, apiserver) = {
+            let running = self.running.lock().unwrap();
+            (running.etcd.is_some(), running.apiserver.is_some())
+        };
+        if !etcd {
+            self.start_etcd();
+        }
+        if !apiserver {
+            self.start_apiserver().await;
+        } else if !etcd {
+            self.until_ready().await;
+        }
+    }
+
     /// Starts etcd, on what it had before if there was one.
     pub fn start_etcd(&self) {
         let clients = format!("http://127.0.0.1:{}", self.ports.etcd);
@@ -147,6 +165,11 @@ impl Plane {
 
     /// Starts kube-apiserver, and returns when it is ready.
     pub async fn start_apiserver(&self) {
+        self.start_apiserver_with(&[]).await;
+    }
+
+    /// Starts kube-apiserver with more flags, and returns when it is ready.
+    pub async fn start_apiserver_with(&self, more: &[String]) {
         let file = |flag: &str, name: &str| format!("--{flag}={}", self.certificates.path(name));
         let flags = [
             format!("--etcd-servers=http://127.0.0.1:{}", self.ports.etcd),
@@ -174,13 +197,16 @@ impl Plane {
             "--requestheader-group-headers=X-Remote-Group",
             "--requestheader-username-headers=X-Remote-User",
         ];
-        let flags: Vec<String> = flags.into_iter().chain(fixed.map(String::from)).collect();
+        let fixed = fixed.map(String::from).into_iter();
+        let more = more.iter().cloned();
+        let flags: Vec<String> = flags.into_iter().chain(fixed).chain(more).collect();
         let process = self.run("kube-apiserver", &flags);
         self.running.lock().unwrap().apiserver = Some(process);
         self.until_ready().await;
     }
 
-    async fn until_ready(&self) {
+    /// Returns when kube-apiserver is ready.
+    pub async fn until_ready(&self) {
         let (client, begun) = (self.client(), Instant::now());
         loop {
             let request = http::Request::get("/readyz").body(Vec::new()).unwrap();

@@ -105,6 +105,12 @@ impl FieldError {
         Self::made(field, "FieldValueInvalid", &head, detail)
     }
 
+    /// Returns that a value with parts won't do; it is not shown.
+    #[must_use]
+    pub fn broken(field: impl Into<String>, detail: &str) -> Self {
+        Self::made(field, "FieldValueInvalid", "Invalid value", detail)
+    }
+
     /// Returns that `value` is of the wrong type.
     #[must_use]
     pub fn type_invalid(field: impl Into<String>, value: &Value, detail: &str) -> Self {

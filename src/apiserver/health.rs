@@ -4,8 +4,9 @@ use std::{fmt::Write as _, sync::Arc};
 
 use super::query::Query;
 
-/// One thing that is checked; a problem is told as a sentence, to anybody who asks.
-type Test = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+/// One thing that is checked; a problem is told as a sentence, to anybody who asks, and so is what is well but not as it
+/// should be. What is quite well says nothing.
+type Test = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
 
 #[derive(Clone)]
 struct Check {
@@ -59,7 +60,7 @@ impl Health {
         name: &str,
         test: impl Fn() -> Result<(), String> + Send + Sync + 'static,
     ) -> Self {
-        self.with(name, true, test)
+        self.with(name, true, move || test().map(|()| String::new()))
     }
 
     /// Returns this health with a check whose failure means that requests had better go elsewhere.
@@ -69,6 +70,17 @@ impl Health {
         name: &str,
         test: impl Fn() -> Result<(), String> + Send + Sync + 'static,
     ) -> Self {
+        self.remarking(name, move || test().map(|()| String::new()))
+    }
+
+    /// Returns this health with a check whose failure means that requests had better go elsewhere, and which may have
+    /// something to remark while it passes; `?verbose` tells that.
+    #[must_use]
+    pub fn remarking(
+        self,
+        name: &str,
+        test: impl Fn() -> Result<String, String> + Send + Sync + 'static,
+    ) -> Self {
         self.with(name, false, test)
     }
 
@@ -76,7 +88,7 @@ impl Health {
         mut self,
         name: &str,
         vital: bool,
-        test: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+        test: impl Fn() -> Result<String, String> + Send + Sync + 'static,
     ) -> Self {
         self.checks.push(Check {
             name: name.into(),
@@ -96,7 +108,7 @@ impl Health {
     pub(super) fn one(&self, question: Question, name: &str) -> Option<Result<String, String>> {
         let check = self.asked(question).find(|check| check.name == name)?;
         Some(match (check.test)() {
-            Ok(()) => Ok("ok".into()),
+            Ok(_) => Ok("ok".into()),
             Err(why) => Err(format!("internal server error: {why}")),
         })
     }
@@ -117,7 +129,8 @@ impl Health {
                 writeln!(text, "[+]{name} excluded: ok")
             } else {
                 match (check.test)() {
-                    Ok(()) => writeln!(text, "[+]{name} ok"),
+                    Ok(remark) if remark.is_empty() => writeln!(text, "[+]{name} ok"),
+                    Ok(remark) => writeln!(text, "[+]{name} ok: {remark}"),
                     Err(why) => {
                         failed = true;
                         writeln!(text, "[-]{name} failed: {why}")
@@ -191,6 +204,17 @@ mod tests {
                 "{query}"
             );
         }
+    }
+
+    #[test]
+    fn a_remark_is_told_to_those_who_want_to_know_more() {
+        let health = Health::new().remarking("feed", || Ok("7s old".into()));
+        let told = |query| health.all(Question::Ready, "x", &Query::parse(query));
+        assert_eq!(told(""), Ok("ok".into()));
+        let verbose = "[+]ping ok\n[+]feed ok: 7s old\nx check passed\n";
+        assert_eq!(told("verbose"), Ok(verbose.into()));
+        let alone = health.one(Question::Ready, "feed");
+        assert_eq!(alone, Some(Ok("ok".into())));
     }
 
     #[test]

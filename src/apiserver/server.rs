@@ -132,9 +132,9 @@ impl Server {
         let (parts, body) = request.into_parts();
         let audit = audit_id(&parts.headers);
         let trace = Trace::of(&parts.headers);
-        let span = tracing::info_span!("request", trace = %trace.id, parent = %trace.parent);
         let begun = Instant::now();
         let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
+        let span = trace.span(&method, &path);
         let mut record = Record::new(&parts.method);
         let mut body = Some(Body::new(body));
         let answering = self.0.answer(parts, &mut body, &mut record);
@@ -158,6 +158,7 @@ impl Server {
             .or_insert(HeaderValue::from_static("no-cache, private"));
         let (took, code) = (begun.elapsed(), response.status().as_u16());
         self.0.settings.metrics.answered(&record.labels, code, took);
+        Trace::answered(&span, code);
         let (user, watch) = (&record.user, record.watch);
         span.in_scope(|| {
             if self.0.settings.quiet {

@@ -188,16 +188,9 @@ impl Shape {
         if value.is_null() && self.nullable {
             return;
         }
-        if let Some(expected) = self.mismatch(value) {
-            let detail = format!(
-                "{path} in body must be of type {expected}: {:?}",
-                type_of(value)
-            );
-            wrong.push(FieldError::type_invalid(
-                path,
-                &type_of(value).into(),
-                &detail,
-            ));
+        if let Some((expected, found)) = self.mismatch(value) {
+            let detail = format!("{path} in body must be of type {expected}: {found:?}");
+            wrong.push(FieldError::type_invalid(path, &found.into(), &detail));
             return;
         }
         if !self.choices.is_empty() && !self.choices.contains(value) {
@@ -255,8 +248,9 @@ impl Shape {
         }
     }
 
-    /// Returns the type that the value should have and has not.
-    fn mismatch(&self, value: &Value) -> Option<&str> {
+    /// Returns the type or the format that the value should have and has not, and what it has instead: another type, or a
+    /// text that is not of the format.
+    fn mismatch<'a>(&'a self, value: &'a Value) -> Option<(&'a str, &'a str)> {
         let right = match self.type_.as_str() {
             "object" => value.is_object(),
             "array" => value.is_array(),
@@ -268,9 +262,14 @@ impl Shape {
             _ => true,
         };
         if !right {
-            return Some(&self.type_);
+            let formatted = self.type_ == "string" && !self.format.is_empty();
+            return Some(match type_of(value) {
+                "integer" if formatted => (&self.format, "int64"),
+                found => (&self.type_, found),
+            });
         }
-        (!formatted(&self.format, value)).then_some(&self.format)
+        let found = value.as_str().unwrap_or_else(|| type_of(value));
+        (!formatted(&self.format, value)).then_some((&self.format, found))
     }
 
     fn out_of_bounds(&self, value: &Value) -> Option<String> {

@@ -54,9 +54,35 @@ pub struct Log {
         default_value_t = 0
     )]
     pub verbosity: u8,
+    /// Where an OpenTelemetry collector takes spans over HTTP, from the environment; without one none are sent.
+    #[arg(
+        long,
+        global = true,
+        env = "OTEL_EXPORTER_OTLP_ENDPOINT",
+        hide = true,
+        value_name = "URL"
+    )]
+    pub otlp_endpoint: Option<String>,
+    /// What collectors call this program, from the environment.
+    #[arg(
+        long,
+        global = true,
+        env = "OTEL_SERVICE_NAME",
+        hide = true,
+        default_value = "porch-server",
+        value_name = "NAME"
+    )]
+    pub otel_service_name: String,
 }
 
 impl Log {
+    /// Returns where spans are sent, if they are.
+    #[must_use]
+    pub fn collector(&self) -> Option<String> {
+        let base = self.otlp_endpoint.as_deref()?.trim_end_matches('/');
+        (!base.is_empty()).then(|| format!("{base}/v1/traces"))
+    }
+
     /// Returns what to log: as `--log` says, and as much more as `-v` asks for.
     #[must_use]
     pub fn filter(&self) -> String {
@@ -299,6 +325,20 @@ mod tests {
         ] {
             let config = Config::try_parse_from(words).unwrap();
             assert_eq!(config.log.filter(), filter, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn spans_are_sent_only_where_a_collector_is_named() {
+        for (endpoint, url) in [
+            ("http://otel:4318", Some("http://otel:4318/v1/traces")),
+            ("http://otel:4318/", Some("http://otel:4318/v1/traces")),
+            ("https://otel/base/", Some("https://otel/base/v1/traces")),
+            ("", None),
+        ] {
+            let words = ["porch", "crds", "--otlp-endpoint", endpoint];
+            let log = Config::try_parse_from(words).unwrap().log;
+            assert_eq!(log.collector().as_deref(), url, "{endpoint:?}");
         }
     }
 

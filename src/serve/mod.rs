@@ -71,7 +71,7 @@ async fn serve(flags: &Serve) -> anyhow::Result<()> {
         directory.join("mirrors"),
         flags.repositories.allow_file_repositories,
     );
-    metrics.register(|registry| reading.tally.register(registry));
+    reading.measure(&metrics);
     let mut settling = settle(flags, &client, &reading, &stop);
     settling.push(living);
 

@@ -38,13 +38,11 @@ impl Rules {
     }
 }
 
+/// Returns a rule's refusal in kube-apiserver's words: rules stand at what has parts, which is not shown.
 fn broken(error: &ValidationError) -> FieldError {
-    let field = if error.field_path.is_empty() {
-        "<nil>"
-    } else {
-        &error.field_path
-    };
-    FieldError::invalid(field, &Value::from("object"), &error.message)
+    let path = &error.field_path;
+    let field = if path.is_empty() { "<nil>" } else { path };
+    FieldError::broken(field, &error.message)
 }
 
 fn uncompiled(schema: &CompiledSchema) -> Option<String> {

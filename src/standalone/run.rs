@@ -129,7 +129,7 @@ impl Parts {
         let authenticator =
             Authenticator::new().with_token(Token::new(&credentials.token), Identity::master(USER));
         let metrics = Metrics::new();
-        metrics.register(|registry| self.reading.tally.register(registry));
+        self.reading.measure(&metrics);
         let settings = apiserver::Settings {
             authenticator,
             // Its one user owns it, and nobody else is known.

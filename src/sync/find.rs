@@ -16,6 +16,8 @@ use crate::{
 
 /// How long the cache may take to hear of a record that the cluster has.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long the cluster may take to answer.
+const ANSWER: Duration = Duration::from_secs(10);
 
 impl Feed {
     /// Returns the revision of this name; nothing only if it is known that there is none.
@@ -30,11 +32,10 @@ impl Feed {
         if !is_possible(name) {
             return Ok(None);
         }
-        let asked = self.records(&name.namespace).get_opt(&name.name).await;
-        let record = match asked {
-            Ok(Some(object)) => super::feed::record(object),
-            Ok(None) => return Ok(None),
-            Err(error) => return Err(unasked(&error)),
+        let records = self.records(&name.namespace);
+        let record = match in_time(records.get_opt(&name.name)).await? {
+            Some(object) => super::feed::record(object),
+            None => return Ok(None),
         };
         let Some(version) = version_of(&record) else {
             return Err(Error::Unavailable("a packagerev has no version".into()));
@@ -71,8 +72,8 @@ impl Feed {
     /// Returns the version that the records of a namespace have come to.
     async fn newest(&self, namespace: &str) -> Result<Version, Error> {
         let one = ListParams::default().limit(1);
-        let asked = self.records(namespace).list_metadata(&one).await;
-        let listed = asked.map_err(|error| unasked(&error))?;
+        let records = self.records(namespace);
+        let listed = in_time(records.list_metadata(&one)).await?;
         let version = listed.metadata.resource_version.unwrap_or_default();
         version
             .parse()
@@ -85,8 +86,13 @@ fn is_possible(name: &Name) -> bool {
     is_name(&name.name) && is_name(&name.namespace)
 }
 
-fn unasked(error: &kube::Error) -> Error {
-    Error::Unavailable(format!("cannot ask for packagerevs: {error}"))
+/// Returns what the cluster answers, if it does so while somebody waits: one whose store is away may be silent for long.
+async fn in_time<T>(asking: impl Future<Output = kube::Result<T>>) -> Result<T, Error> {
+    let unasked = |why| Error::Unavailable(format!("cannot ask for packagerevs: {why}"));
+    match tokio::time::timeout(ANSWER, asking).await {
+        Ok(answer) => answer.map_err(|error| unasked(error.to_string())),
+        Err(_) => Err(unasked(format!("no answer within {}s", ANSWER.as_secs()))),
+    }
 }
 
 /// Returns whether a record stands for a revision that may exist though nothing can be shown of it: one that Git was not

@@ -326,7 +326,12 @@ impl<'a> Settling<'a> {
     }
 
     /// Returns what becomes of a record whose revision is there; `new` is the record without what Git says now.
-    fn renew(&self, record: &PackageRev, mut new: PackageRev, candidate: &Candidate<'_>) -> Verdict {
+    fn renew(
+        &self,
+        record: &PackageRev,
+        mut new: PackageRev,
+        candidate: &Candidate<'_>,
+    ) -> Verdict {
         let old = record.spec.observed.as_ref();
         if old.is_some_and(|old| self.subject.key_of(old) != candidate.key) {
             // Another revision had this name: its user's metadata is not for this one.

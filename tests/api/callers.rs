@@ -21,7 +21,7 @@ use kube::{
 use porch::{
     apiserver::{
         AccessReviews, Authenticator, Authorizer, Certificate, Headers, Health, ProxyTerms,
-        Registry, Server, Settings, Terms, TokenReviews, Trust, serve,
+        Registry, Server, Settings, Terms, TokenReviews, Trust, follow_published, serve,
     },
     certificate,
 };
@@ -36,8 +36,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::toy::Widgets;
 
-const LIST: &str = "/apis/toys.example/v1/namespaces/a/widgets";
-const ALICE: &[(&str, &str)] = &[
+pub const LIST: &str = "/apis/toys.example/v1/namespaces/a/widgets";
+pub const ALICE: &[(&str, &str)] = &[
     ("x-remote-user", "alice"),
     ("x-remote-group", "people"),
     ("x-remote-extra-scopes", "one"),
@@ -184,9 +184,11 @@ impl Cluster {
     }
 }
 
-struct Rig {
-    address: SocketAddr,
-    root: String,
+pub struct Rig {
+    pub address: SocketAddr,
+    /// The certificate of the server, PEM.
+    pub root: String,
+    pub widgets: Arc<Widgets>,
     clients: Authority,
     proxies: Authority,
     trust: Trust,
@@ -205,7 +207,7 @@ impl Drop for Rig {
 const GOOD_FOR: Duration = Duration::from_millis(300);
 
 impl Rig {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let (clients, proxies) = (Authority::new("clients"), Authority::new("proxies"));
         let (trust, cluster) = (Trust::new(), Arc::<Cluster>::default());
@@ -227,7 +229,7 @@ impl Rig {
         };
         let widgets = Widgets::new();
         widgets.put("a", "one", &json!({}), "red");
-        let server = Server::new(Registry::new().serve(widgets), settings);
+        let server = Server::new(Registry::new().serve(widgets.clone()), settings);
         let made = certificate::self_signed(
             &["127.0.0.1".into()],
             jiff::Timestamp::now(),
@@ -243,6 +245,7 @@ impl Rig {
         let rig = Self {
             address,
             root: made.chain,
+            widgets,
             clients,
             proxies,
             trust,
@@ -282,11 +285,12 @@ impl Rig {
         Client::try_from(config.unwrap()).unwrap()
     }
 
-    async fn ask(&self, user: &Value, headers: &[(&str, &str)], uri: &str) -> (u16, String) {
+    pub async fn ask(&self, user: &Value, headers: &[(&str, &str)], uri: &str) -> (u16, String) {
         ask(&self.client(user).await, headers, uri).await
     }
 
-    fn proxy(&self) -> Value {
+    /// Returns how the front proxy proves that it is one.
+    pub fn proxy(&self) -> Value {
         self.proxies.user("front-proxy-client", "", Kind::Client)
     }
 }
@@ -540,4 +544,96 @@ async fn until_it_is_known_whom_to_trust_no_certificate_proves_anything() {
     assert_eq!(trust.problem(), None);
     trust.report(Some("the ConfigMap is missing".into()));
     assert_eq!(trust.problem(), None, "what was read still holds");
+}
+
+/// The one `ConfigMap` of a cluster, which may be missing; watchers are told of changes when they ask again.
+#[derive(Clone, Default)]
+struct Published(Arc<std::sync::Mutex<Option<Value>>>);
+
+impl Published {
+    fn client(&self) -> Client {
+        let published = self.clone();
+        let service = tower::service_fn(move |request: Request<kube::client::Body>| {
+            let published = published.clone();
+            let uri = request.uri().clone();
+            async move { Ok::<_, std::convert::Infallible>(published.answer(&uri).await) }
+        });
+        Client::new(service, "default")
+    }
+
+    async fn answer(&self, uri: &http::Uri) -> Response<Body> {
+        let (path, query) = (uri.path(), uri.query().unwrap());
+        assert_eq!(path, "/api/v1/namespaces/kube-system/configmaps");
+        assert!(query.contains("metadata.name%3Dextension-apiserver-authentication"));
+        if query.contains("watch=") {
+            // A history that is forgotten at once: the watcher lists again.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let gone = json!({"type": "ERROR", "object": {"kind": "Status", "apiVersion": "v1", "metadata": {},
+                "status": "Failure", "message": "too old", "reason": "Expired", "code": 410}});
+            return Response::new(Body::from(format!("{gone}\n")));
+        }
+        let there = self.0.lock().unwrap().clone();
+        let items: Vec<Value> = there.into_iter().collect();
+        let list = json!({"kind": "ConfigMapList", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": items});
+        Response::new(Body::from(list.to_string()))
+    }
+
+    /// Publishes an authority of the front proxy; the other keys are as kube-apiserver writes them.
+    fn say(&self, authority: Option<&str>) {
+        let map = |authority| {
+            json!({"kind": "ConfigMap", "apiVersion": "v1",
+            "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system", "resourceVersion": "1"},
+            "data": {
+                "requestheader-client-ca-file": authority,
+                "requestheader-allowed-names": "[\"front-proxy-client\"]",
+                "requestheader-username-headers": "[\"X-Remote-User\"]",
+                "requestheader-group-headers": "[\"X-Remote-Group\"]",
+                "requestheader-extra-headers-prefix": "[\"X-Remote-Extra-\"]",
+            }})
+        };
+        *self.0.lock().unwrap() = authority.map(map);
+    }
+}
+
+#[tokio::test]
+async fn what_the_cluster_publishes_is_followed_though_it_is_missing_or_wrong_for_a_while() {
+    let (rig, published) = (Rig::start().await, Published::default());
+    let trust = rig.trust.clone();
+    trust.replace(Terms::default());
+    let following = follow_published(published.client(), trust, Terms::default());
+    let following = tokio::spawn(following);
+    let (old, new) = (rig.proxy(), Authority::new("proxies"));
+    let foreign = new.user("front-proxy-client", "", Kind::Client);
+    let (one, both) = (
+        rig.proxies.pem.clone(),
+        format!("{}{}", rig.proxies.pem, new.pem),
+    );
+    // What is published, and how the old and the new proxy are answered then.
+    let steps = [
+        // Nobody looks at certificates yet: who shows one is nobody.
+        ("nothing", None, (403, 403)),
+        ("the old one", Some(&*one), (200, 401)),
+        ("nonsense", Some("nonsense"), (200, 401)),
+        ("nothing any more", None, (200, 401)),
+        ("both", Some(&both), (200, 200)),
+        ("the new one", Some(&new.pem), (401, 200)),
+    ];
+    for (what, authority, wanted) in steps {
+        published.say(authority);
+        tokio::time::timeout(Duration::from_mins(1), async {
+            loop {
+                let told = (
+                    rig.ask(&old, ALICE, LIST).await.0,
+                    rig.ask(&foreign, ALICE, LIST).await.0,
+                );
+                if told == wanted {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await
+        .unwrap_or_else(|_| panic!("{what} is published, and not believed so"));
+    }
+    following.abort();
 }

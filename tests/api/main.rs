@@ -8,6 +8,7 @@ mod deletions;
 mod documents;
 #[path = "../support/engine.rs"]
 mod engine;
+mod hostile;
 mod kubectl;
 mod leaving;
 mod random;

@@ -1,5 +1,7 @@
 //! `porch standalone` as a user meets it: the program, kubectl, git, and nothing else.
 
+#[path = "../support/collector.rs"]
+mod collector;
 #[path = "../support/count.rs"]
 mod count;
 #[path = "../support/git_server.rs"]
@@ -17,5 +19,6 @@ mod bundles;
 mod demo;
 mod process;
 mod serve;
+mod traces;
 mod trouble;
 mod watching;

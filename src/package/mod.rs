@@ -2,9 +2,12 @@
 //! out; no I/O, no async, no clock.
 
 mod files;
+mod heal;
 mod key;
 pub mod kptfile;
 mod lifecycle;
+mod overlap;
+mod pipeline;
 pub mod strategy;
 mod syntax;
 pub mod tasks;
@@ -15,8 +18,11 @@ pub use files::{
     Files, KPTFILE, MOST_BYTES, MOST_BYTES_OF_FILE, MOST_BYTES_OF_NAME, MOST_BYTES_OF_PATH,
     MOST_DEPTH, MOST_FILES, check_files, is_harmless,
 };
+pub use heal::heal;
 pub use key::{PackageKey, RevisionKey, Unnameable, is_name, revision_number};
 pub use lifecycle::Lifecycle;
+pub use overlap::{Overlap, clone_exists, overlap, workspace_taken};
+pub use pipeline::has_pipeline;
 pub use uid::{package_uid, revision_uid};
 pub use violation::{Violation, ViolationKind};
 

@@ -5,11 +5,13 @@
 mod create;
 mod input;
 mod metadata;
+mod source;
 mod task;
 mod update;
 
 pub use create::{create, creation_changes};
 pub use input::RevisionInput;
+pub use source::{Source, clone_source, edit_source, reserved_workspace};
 pub use update::{approve, check_version, content_changes, update};
 
 use super::Violation;

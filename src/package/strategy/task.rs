@@ -8,7 +8,7 @@ use crate::{
 /// The field of the tasks.
 pub(super) const TASKS: &str = "spec.tasks";
 /// The field of the one task.
-const TASK: &str = "spec.tasks[0]";
+pub(super) const TASK: &str = "spec.tasks[0]";
 /// The ways to upgrade; the first one is meant when none is named.
 const STRATEGIES: &[&str] = &[
     "resource-merge",

@@ -1,0 +1,425 @@
+//! Comments carried from one text of a document to another that lost them.
+//!
+//! A comment is above what follows it, or behind what is on its line. What it is about is found again by its path; what is in a list, by
+//! its name, by its text, or by its place. Text that takes no comment keeps its bytes.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    str::FromStr,
+};
+
+use yaml_edit::{Mapping, Sequence, YamlFile, YamlNode};
+
+use super::read;
+
+/// What separates the steps of a path: no key has it.
+const STEP: char = '\0';
+/// The path of what is behind the last thing of a document.
+const END: &str = "\0end";
+
+/// Returns the text `new` of one document with the comments of `old` that it has not; where it has other ones, they stay, and
+/// where it can't take one, it stays as it is.
+#[must_use]
+pub fn with_comments(new: &str, old: &str) -> String {
+    let (Some(from), Some(to)) = (Outline::of(old), Outline::of(new)) else {
+        return new.into();
+    };
+    let healed = to.with(&from.lost_in(&to));
+    let means_the_same = healed != new && read::documents(&healed) == read::documents(new);
+    if means_the_same { healed } else { new.into() }
+}
+
+/// Where in a text the things are that can have comments, and the comments.
+struct Outline<'a> {
+    lines: Vec<&'a str>,
+    /// In the order of the text.
+    things: Vec<Thing>,
+    comments: Vec<Comment>,
+}
+
+/// A member of a map or an item of a list.
+struct Thing {
+    /// Keys, and marks of items, from the root.
+    path: String,
+    /// The line where it begins.
+    first: usize,
+    /// The line behind which its comment stands: that of its key, or the last one of its value.
+    last: usize,
+}
+
+struct Comment {
+    line: usize,
+    text: String,
+    place: Place,
+}
+
+/// Where a comment stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Above,
+    Behind,
+}
+
+/// Comments of one place of one thing.
+struct Note<'a> {
+    path: &'a str,
+    place: Place,
+    texts: Vec<&'a str>,
+}
+
+impl<'a> Outline<'a> {
+    /// Returns the outline of a text; nothing if it is not one map.
+    fn of(text: &'a str) -> Option<Self> {
+        let file = YamlFile::from_str(text).ok()?;
+        let lines: Vec<&str> = text.split_inclusive('\n').collect();
+        let mut walk = Walk::new(text, &lines);
+        let comments = file.comments().map(|comment| {
+            let start = comment.byte_range().start as usize;
+            let line = walk.line(start);
+            let before = &text[walk.starts[line]..start];
+            let place = if before.trim().is_empty() {
+                Place::Above
+            } else {
+                Place::Behind
+            };
+            let text = comment.text().trim_end().to_owned();
+            Comment { line, text, place }
+        });
+        let comments = comments.collect();
+        let documents: Vec<_> = file.documents().collect();
+        let [document] = documents.as_slice() else {
+            return None;
+        };
+        walk.map(&document.as_mapping()?, "");
+        let things = walk.things;
+        Some(Self {
+            lines,
+            things,
+            comments,
+        })
+    }
+
+    /// Returns the path of what a comment is about.
+    fn subject(&self, comment: &Comment) -> &str {
+        let mut things = self.things.iter();
+        let found = match comment.place {
+            Place::Above => things.find(|thing| thing.first > comment.line),
+            Place::Behind => things.rfind(|thing| thing.last == comment.line),
+        };
+        found.map_or(END, |thing| &thing.path)
+    }
+
+    /// Returns the comments by what they are about.
+    fn notes(&self) -> Vec<Note<'_>> {
+        let mut notes: Vec<Note> = Vec::new();
+        for comment in &self.comments {
+            let (path, place) = (self.subject(comment), comment.place);
+            match notes.last_mut() {
+                Some(last) if last.path == path && last.place == place => {
+                    last.texts.push(&comment.text);
+                }
+                _ => notes.push(Note {
+                    path,
+                    place,
+                    texts: vec![&comment.text],
+                }),
+            }
+        }
+        notes
+    }
+
+    /// Returns the comments that another text of the document has not, in places where it has none.
+    fn lost_in(&self, other: &Self) -> Vec<Note<'_>> {
+        let mut there: BTreeMap<&str, usize> = BTreeMap::new();
+        for comment in &other.comments {
+            *there.entry(&comment.text).or_default() += 1;
+        }
+        let mut is_there = |text: &str| {
+            let left = there.get_mut(text).filter(|left| **left > 0);
+            left.map(|left| *left -= 1).is_some()
+        };
+        let notes = other.notes();
+        let taken: BTreeSet<_> = notes.iter().map(|note| (note.path, note.place)).collect();
+        let mut lost = self.notes();
+        for note in &mut lost {
+            note.texts.retain(|text| !is_there(text));
+        }
+        lost.retain(|note| !note.texts.is_empty() && !taken.contains(&(note.path, note.place)));
+        lost
+    }
+
+    /// Returns the text with notes.
+    fn with(&self, notes: &[Note]) -> String {
+        let mut above: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
+        let mut behind: BTreeMap<usize, String> = BTreeMap::new();
+        for note in notes {
+            if note.path == END {
+                above
+                    .entry(self.lines.len())
+                    .or_default()
+                    .extend(&note.texts);
+                continue;
+            }
+            let Some(at) = self.things.iter().position(|thing| thing.path == note.path) else {
+                continue;
+            };
+            match note.place {
+                Place::Above if self.begins_its_line(at) => {
+                    above
+                        .entry(self.things[at].first)
+                        .or_default()
+                        .extend(&note.texts);
+                }
+                Place::Behind if self.ends_its_line(at) => {
+                    behind.insert(self.things[at].last, note.texts.join(" "));
+                }
+                _ => {}
+            }
+        }
+        self.laid_out(&above, &behind)
+    }
+
+    fn begins_its_line(&self, at: usize) -> bool {
+        at == 0 || self.things[at - 1].first != self.things[at].first
+    }
+
+    fn ends_its_line(&self, at: usize) -> bool {
+        let later = &self.things[at + 1..];
+        let line = self.things[at].last;
+        later.iter().all(|thing| thing.first > line)
+    }
+
+    fn laid_out(
+        &self,
+        above: &BTreeMap<usize, Vec<&str>>,
+        behind: &BTreeMap<usize, String>,
+    ) -> String {
+        let ending = if self
+            .lines
+            .first()
+            .is_some_and(|line| line.ends_with("\r\n"))
+        {
+            "\r\n"
+        } else {
+            "\n"
+        };
+        let mut out = String::new();
+        for (at, line) in self.lines.iter().enumerate() {
+            let indent = &line[..line.len() - line.trim_start_matches(' ').len()];
+            for text in above.get(&at).into_iter().flatten() {
+                out.extend([indent, text, ending]);
+            }
+            match behind.get(&at) {
+                Some(text) => {
+                    let bare = line.trim_end_matches(['\r', '\n']);
+                    out.extend([bare, " ", text, &line[bare.len()..]]);
+                }
+                None => out.push_str(line),
+            }
+        }
+        for text in above.get(&self.lines.len()).into_iter().flatten() {
+            if !out.ends_with('\n') {
+                out.push_str(ending);
+            }
+            out.extend([text, ending]);
+        }
+        out
+    }
+}
+
+/// A way through a document, in the order of its text.
+struct Walk<'a> {
+    text: &'a str,
+    /// Where the lines start.
+    starts: Vec<usize>,
+    things: Vec<Thing>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(text: &'a str, lines: &[&str]) -> Self {
+        let mut at = 0;
+        let start = |line: &&str| {
+            at += line.len();
+            at - line.len()
+        };
+        let starts = lines.iter().map(start).collect();
+        let things = Vec::new();
+        Self {
+            text,
+            starts,
+            things,
+        }
+    }
+
+    /// Returns the line of a byte.
+    fn line(&self, at: usize) -> usize {
+        let after = self.starts.partition_point(|start| *start <= at);
+        after.saturating_sub(1)
+    }
+
+    fn map(&mut self, map: &Mapping, path: &str) {
+        if map.is_flow_style() {
+            return;
+        }
+        for entry in map.entries() {
+            let Some(key) = entry.key_node() else {
+                continue;
+            };
+            let name = key
+                .as_scalar()
+                .map(yaml_edit::Scalar::as_string)
+                .unwrap_or_default();
+            let path = format!("{path}{STEP}{name}");
+            let first = self.line(key.byte_range().start as usize);
+            self.thing(path, first, entry.value_node().as_ref());
+        }
+    }
+
+    fn list(&mut self, list: &Sequence, path: &str) {
+        if list.is_flow_style() {
+            return;
+        }
+        for (at, item) in list.values().enumerate() {
+            let path = format!("{path}{STEP}{}", mark(&item, at));
+            let first = self.line(start(&item));
+            self.thing(path, first, Some(&item));
+        }
+    }
+
+    /// Puts down a thing, and what is in it.
+    fn thing(&mut self, path: String, first: usize, value: Option<&YamlNode>) {
+        let map = value.and_then(YamlNode::as_mapping);
+        let map = map.filter(|map| !map.is_flow_style() && !map.is_empty());
+        let list = value.and_then(YamlNode::as_sequence);
+        let list = list.filter(|list| !list.is_flow_style() && !list.is_empty());
+        let is_block = map.is_some() || list.is_some();
+        let last = value
+            .filter(|_| !is_block)
+            .map_or(first, |value| self.end(value, first));
+        self.things.push(Thing {
+            path: path.clone(),
+            first,
+            last,
+        });
+        if let Some(map) = map {
+            self.map(map, &path);
+        } else if let Some(list) = list {
+            self.list(list, &path);
+        }
+    }
+
+    /// Returns the line behind which the comment of a value stands.
+    fn end(&self, value: &YamlNode, first: usize) -> usize {
+        let range = value.byte_range();
+        let written = &self.text[range.start as usize..range.end as usize];
+        let body = written.trim_end();
+        if body.is_empty() {
+            return first;
+        }
+        if body.starts_with(['|', '>']) {
+            return self.line(range.start as usize);
+        }
+        self.line(range.start as usize + body.len() - 1)
+    }
+}
+
+/// Returns by what an item is known: its name, its text, or its place.
+fn mark(item: &YamlNode, at: usize) -> String {
+    if let Some(scalar) = item.as_scalar() {
+        return format!("={}", scalar.as_string());
+    }
+    let named = item.as_mapping().and_then(|map| map.get("name"));
+    let name = named.as_ref().and_then(YamlNode::as_scalar);
+    name.map_or_else(|| format!("#{at}"), |name| format!("@{}", name.as_string()))
+}
+
+/// Returns where a value begins.
+fn start(value: &YamlNode) -> usize {
+    if let Some(key) = value.as_mapping().and_then(|map| map.keys().next()) {
+        return key.byte_range().start as usize;
+    }
+    if let Some(item) = value.as_sequence().and_then(Sequence::first) {
+        return start(&item);
+    }
+    value.byte_range().start as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &str = "# top\n# of all\napiVersion: v1 # version\nkind: K\n\n# about metadata\nmetadata: # kpt-merge: /n\n  name: n # kpt-set: ${n}\n  labels:\n    # about a\n    a: b\nspec:\n  list:\n  # first\n  - name: x # the x\n    v: 1\n  - name: y\n    # about v\n    v: 2 # two\n  words:\n  - one # 1\n  - two # 2\n  text: | # header\n    # no comment\n    more\n  folded: 'a\n    b' # behind\n  flow: {a: 1} # flown\n# the end\n";
+
+    #[test]
+    fn lost_comments_come_back_where_they_were() {
+        let bare = "apiVersion: v1\nkind: K\n\nmetadata:\n  name: n\n  labels:\n    a: b\nspec:\n  list:\n  - name: x\n    v: 1\n  - name: y\n    v: 2\n  words:\n  - one\n  - two\n  text: |\n    # no comment\n    more\n  folded: 'a\n    b'\n  flow: {a: 1}\n";
+        assert_eq!(with_comments(bare, OLD), OLD);
+        let windows = bare.replace('\n', "\r\n");
+        assert_eq!(with_comments(&windows, OLD), OLD.replace('\n', "\r\n"));
+    }
+
+    #[test]
+    fn what_was_written_anew_keeps_its_form() {
+        // As a client writes that sorts keys and indents lists.
+        let new = "apiVersion: v1\nkind: K\nmetadata:\n    labels:\n        a: \"c\"\n        z: new\n    name: \"m\"\nspec:\n    flow:\n        a: 1\n    list:\n        - name: y\n          v: 3\n        - v: 1\n          name: x\n    words:\n        - zero\n        - two";
+        let want = "# top\n# of all\napiVersion: v1 # version\nkind: K\n# about metadata\nmetadata: # kpt-merge: /n\n    labels:\n        # about a\n        a: \"c\"\n        z: new\n    name: \"m\" # kpt-set: ${n}\nspec:\n    flow: # flown\n        a: 1\n    list:\n        - name: y\n          # about v\n          v: 3 # two\n        # first\n        - v: 1\n          name: x # the x\n    words:\n        - zero\n        - two # 2\n# the end\n";
+        assert_eq!(with_comments(new, OLD), want);
+        assert_eq!(with_comments(want, OLD), want);
+    }
+
+    #[test]
+    fn what_has_its_comments_or_others_keeps_its_bytes() {
+        for (new, old) in [
+            (OLD, OLD),
+            ("a: 1 # mine\n", "a: 1 # yours\n"),
+            ("# mine\na: 1\n", "# yours\na: 1\n"),
+            // Something was put between a comment and what it was about.
+            ("# about b\nc: 0\nb: 1\n", "# about b\nb: 1\n"),
+            ("c: 1\n", "# about b\nb: 1 # b\n"),
+            ("{a: 1}\n", "# about a\na: 1 # a\n"),
+            ("- a\n", "# x\n- a # a\n"),
+            ("not: [yaml\n", "not: 1 # x\n"),
+            ("a: 1\n", "not: [yaml # x\n"),
+            ("a: 1\n", "a: 1\n"),
+            ("", "a: 1 # x\n"),
+        ] {
+            assert_eq!(with_comments(new, old), new);
+        }
+    }
+
+    #[test]
+    fn comments_go_where_the_text_takes_them() {
+        for (new, old, want) in [
+            ("a:\n  b: 1\n", "a: {b: 1} # x\n", "a: # x\n  b: 1\n"),
+            ("a: {b: 1}\n", "a: # x\n  b: 1 # y\n", "a: {b: 1} # x\n"),
+            ("a:\nb: 1\n", "a: # x\nb: 1\n", "a: # x\nb: 1\n"),
+            ("a: |-\n  t\n", "a: t # x\n", "a: |- # x\n  t\n"),
+            ("a: t\n", "a: |- # x\n  t\n", "a: t # x\n"),
+            (
+                "a:\n- - 1\n  - 2\n",
+                "a:\n# x\n- - 1 # one\n  - 2 # two\n",
+                "a:\n# x\n- - 1 # one\n  - 2 # two\n",
+            ),
+            (
+                "a: &x 1\nb: *x\n",
+                "a: 1 # a\nb: 1 # b\n",
+                "a: &x 1 # a\nb: *x # b\n",
+            ),
+            ("\"a\": 1\n", "a: 1 # a\n", "\"a\": 1 # a\n"),
+            ("a: 1", "a: 1\n# z\n", "a: 1\n# z\n"),
+            (
+                "a: 1\nb: 2\n",
+                "a: 1\n\n# x\n\n# y\nb: 2\n",
+                "a: 1\n# x\n# y\nb: 2\n",
+            ),
+            ("---\na: 1\n", "# c\n---\na: 1\n", "---\n# c\na: 1\n"),
+            (
+                "a: 1\na-b: 2\n",
+                "a: 1 # s\na-b: 2 # s\n",
+                "a: 1 # s\na-b: 2 # s\n",
+            ),
+        ] {
+            assert_eq!(with_comments(new, old), want, "{new}");
+        }
+    }
+}

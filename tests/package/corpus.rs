@@ -1,0 +1,120 @@
+//! Every version of every YAML file of the real repositories, where there are any; and a few that are odder than those.
+
+use std::{collections::BTreeSet, fs::File, io::Write as _};
+
+use crate::{
+    git_server::{git, git_command},
+    repository::{Repository, bundles},
+};
+
+/// One file: its name, and its text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Text {
+    pub name: String,
+    pub text: String,
+}
+
+const ODD: &[(&str, &str)] = &[
+    (
+        "Kptfile",
+        "apiVersion: kpt.dev/v1\nkind: Kptfile\nmetadata:\n  name: x",
+    ),
+    (
+        "Kptfile",
+        "# a\n---\n# b\napiVersion: kpt.dev/v1 # c\nkind: Kptfile\nmetadata: # d\n    # e\n    name: x # f\n    labels: {a: b} # g\n# h\n",
+    ),
+    (
+        "Kptfile",
+        "{\"apiVersion\": \"kpt.dev/v1\", \"kind\": \"Kptfile\", \"metadata\": {\"name\": \"x\"}}\n",
+    ),
+    (
+        "Kptfile",
+        "apiVersion: kpt.dev/v1\r\nkind: Kptfile\r\nmetadata:\r\n  name: x\r\n  annotations: {}\r\nstatus:\r\n",
+    ),
+    (
+        "Kptfile",
+        "apiVersion: kpt.dev/v1\nkind: Kptfile\nmetadata:\n  name: x\ninfo:\n  description: |\n    two\n\n    lines # no comment\n\n\n",
+    ),
+    ("a.yaml", "# only\n---\n---\na: 1\n...\n"),
+    (
+        "a.yaml",
+        "a: &x {b: c}\nmetadata:\n  name: n\n  labels: *x\n",
+    ),
+    (
+        "a.yaml",
+        "metadata:\n  name: |\n    n\nkind: >-\n  folded # text\n  more\n",
+    ),
+    (
+        "a.yaml",
+        "kind: List\nitems:\n- metadata:\n    name: a # a\n  # b\n- metadata:\n    name: b\n",
+    ),
+    ("a.yaml", "? a\n: b # c\nmetadata: {name: n}\n"),
+    ("a.yaml", "{{ if .Values }}\na: 1\n{{ end }}\n"),
+];
+
+/// Returns all distinct files.
+pub fn corpus() -> BTreeSet<Text> {
+    let odd = ODD.iter().map(|(name, text)| Text {
+        name: (*name).into(),
+        text: (*text).into(),
+    });
+    let mut all: BTreeSet<Text> = odd.collect();
+    for bundle in bundles() {
+        all.extend(texts(&Repository::of_bundle(&bundle)));
+    }
+    all
+}
+
+fn texts(repository: &Repository) -> Vec<Text> {
+    let listed = git(&repository.bare(), &["rev-list", "--all", "--objects"]);
+    let objects = listed.lines().filter_map(|line| line.split_once(' '));
+    let is_wanted =
+        |name: &str| name == "Kptfile" || name.ends_with(".yaml") || name.ends_with(".yml");
+    let wanted: Vec<(&str, &str)> = objects
+        .map(|(id, path)| (id, path.rsplit('/').next().unwrap()))
+        .filter(|(_, name)| is_wanted(name))
+        .collect();
+    let mut contents = contents(repository, wanted.iter().map(|(id, _)| *id)).into_iter();
+    let texts = wanted.iter().filter_map(|(_, name)| {
+        let text = String::from_utf8(contents.next().unwrap()).ok()?;
+        let name = (*name).into();
+        Some(Text { name, text })
+    });
+    texts.collect()
+}
+
+/// Returns the contents of objects.
+fn contents<'a>(repository: &Repository, ids: impl Iterator<Item = &'a str>) -> Vec<Vec<u8>> {
+    let path = repository.root().join("ids");
+    let mut file = File::create(&path).unwrap();
+    for id in ids {
+        writeln!(file, "{id}").unwrap();
+    }
+    let output = git_command(&repository.bare())
+        .args(["cat-file", "--batch"])
+        .stdin(File::open(&path).unwrap())
+        .output()
+        .unwrap();
+    let (mut rest, mut all) = (output.stdout.as_slice(), Vec::new());
+    while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+        let head = std::str::from_utf8(&rest[..end]).unwrap();
+        let size: usize = head.rsplit(' ').next().unwrap().parse().unwrap();
+        all.push(rest[end + 1..end + 1 + size].to_vec());
+        rest = &rest[end + size + 2..];
+    }
+    all
+}
+
+/// Numbers that are the same in every run.
+pub struct Chance(pub u64);
+
+impl Chance {
+    /// Returns a number below `most`.
+    pub fn below(&mut self, most: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % most
+    }
+}

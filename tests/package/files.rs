@@ -1,0 +1,137 @@
+//! Files of packages cloned, and replaced by clients that lose comments.
+
+use porch::{
+    package::{
+        Files, heal,
+        kptfile::{Origin, UPSTREAM_IDENTIFIER},
+        tasks::{CloneTarget, clone},
+    },
+    yaml,
+};
+use serde_json::Value;
+
+use crate::{
+    corpus::{Text, corpus},
+    repository::KPTFILE,
+};
+
+/// Returns the files but for the Kptfiles.
+fn others() -> Vec<Text> {
+    let all = corpus().into_iter();
+    all.filter(|file| file.name != "Kptfile").collect()
+}
+
+fn cloned(text: &str) -> String {
+    let target = CloneTarget {
+        name: "new".into(),
+        origin: Origin::default(),
+        deployed_as: None,
+    };
+    let files = [("Kptfile", KPTFILE), ("x.yaml", text)];
+    let files: Files = files.map(|(path, text)| (path.into(), text.into())).into();
+    let mut files = clone(files, &target).unwrap();
+    String::from_utf8(files.remove("x.yaml").unwrap()).unwrap()
+}
+
+#[test]
+fn a_clone_adds_marks_and_changes_nothing_else() {
+    let (mut marked, mut all) = (0, 0);
+    for file in others() {
+        let got = cloned(&file.text);
+        let Ok(before) = yaml::documents(&file.text) else {
+            assert_eq!(got, file.text);
+            continue;
+        };
+        let after = yaml::documents(&got).unwrap();
+        assert_eq!(
+            without_marks(after.clone()),
+            without_marks(before.clone()),
+            "{got}"
+        );
+        // What is there stays, in its order.
+        let mut lines = got.lines();
+        for line in file
+            .text
+            .lines()
+            .filter(|line| !line.starts_with("metadata:") && !line.contains(UPSTREAM_IDENTIFIER))
+        {
+            let stays = lines.any(|new| new == line || line.contains("metadata: {"));
+            assert!(stays, "{line:?} is gone from\n{got}");
+        }
+        assert_eq!(cloned(&got), got);
+        let is_named = |document: &&Value| document["metadata"]["name"].is_string();
+        all += before.iter().filter(is_named).count();
+        let has_mark = |document: &&Value| {
+            document["metadata"]["annotations"][UPSTREAM_IDENTIFIER].is_string()
+        };
+        marked += after.iter().filter(has_mark).count();
+    }
+    assert!(
+        marked * 100 >= all * 99,
+        "{marked} of {all} resources are marked"
+    );
+}
+
+fn without_marks(mut documents: Vec<Value>) -> Vec<Value> {
+    for document in &mut documents {
+        let Some(metadata) = document.get_mut("metadata").and_then(Value::as_object_mut) else {
+            continue;
+        };
+        if let Some(annotations) = metadata
+            .get_mut("annotations")
+            .and_then(Value::as_object_mut)
+        {
+            annotations.remove(UPSTREAM_IDENTIFIER);
+        }
+        let is_empty = metadata.get("annotations").is_some_and(|one| {
+            one.is_null() || one.as_object().is_some_and(serde_json::Map::is_empty)
+        });
+        if is_empty {
+            metadata.remove("annotations");
+        }
+    }
+    documents
+}
+
+fn healed(new: &str, old: &str) -> String {
+    let files = |text: &str| -> Files { [("x.yaml".to_owned(), text.as_bytes().to_vec())].into() };
+    let mut healed = heal(files(new), &files(old));
+    String::from_utf8(healed.remove("x.yaml").unwrap()).unwrap()
+}
+
+/// Returns how many lines have something that looks like a comment.
+fn comments(text: &str) -> usize {
+    let is_comment = |line: &&str| line.trim_start().starts_with('#') || line.contains(" #");
+    text.lines().filter(is_comment).count()
+}
+
+#[test]
+fn comments_that_a_client_lost_come_back_and_nothing_else_changes() {
+    let (mut lost, mut found) = (0, 0);
+    for file in others() {
+        assert_eq!(healed(&file.text, &file.text), file.text);
+        let Ok(documents) = yaml::documents(&file.text) else {
+            continue;
+        };
+        // As a client writes that reads values and no text.
+        let written: Vec<String> = documents.iter().map(yaml::emit).collect();
+        let written = written.join("---\n");
+        let got = healed(&written, &file.text);
+        assert_eq!(yaml::documents(&got), yaml::documents(&written), "{got}");
+        assert_eq!(healed(&got, &file.text), got, "{}", file.text);
+        lost += comments(&file.text) - comments(&written).min(comments(&file.text));
+        found += comments(&got) - comments(&written);
+        // Whoever takes the comments away has what was sent.
+        let mut lines = got.lines();
+        for line in written.lines() {
+            assert!(
+                lines.any(|new| new == line || new.starts_with(&format!("{line} #"))),
+                "{line:?} is gone from\n{got}"
+            );
+        }
+    }
+    assert!(
+        found * 10 >= lost * 9,
+        "{found} of {lost} comments came back"
+    );
+}

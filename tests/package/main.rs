@@ -1,0 +1,12 @@
+//! The `package` room on the files of real repositories: whatever people wrote, what is not changed keeps its bytes, and what is changed
+//! says what it should.
+
+#[path = "../support/git_server.rs"]
+#[allow(dead_code, reason = "only the command line is used here")]
+mod git_server;
+#[path = "../support/repository.rs"]
+mod repository;
+
+mod corpus;
+mod files;
+mod kptfiles;

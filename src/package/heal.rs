@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Files, files::is_resource};
+use super::{Files, MOST_BYTES_OF_FILE, files::is_resource};
 use crate::yaml;
 
 /// A resource as it is known: API version, kind, namespace, name. What is no resource is known by its file.
@@ -39,10 +39,15 @@ pub fn heal(new: Files, current: &Files) -> Files {
     healed.collect()
 }
 
-/// Returns the documents with comments.
+/// Returns the documents with comments; those of files that nobody could send are not looked at.
 fn known(files: &Files) -> Known<'_> {
     let mut known = Known::new();
-    for (path, content) in files.iter().filter(|(path, _)| is_resource(path)) {
+    let is_known =
+        |path: &str, content: &[u8]| is_resource(path) && content.len() <= MOST_BYTES_OF_FILE;
+    for (path, content) in files
+        .iter()
+        .filter(|(path, content)| is_known(path, content))
+    {
         let Ok(text) = std::str::from_utf8(content) else {
             continue;
         };
@@ -70,7 +75,9 @@ fn healed_file(path: &str, content: &[u8], known: &Known) -> Option<Vec<u8>> {
         .map(|piece| healed_piece(path, piece, known).unwrap_or_else(|| piece.into()))
         .collect();
     // What says something else as a whole is not what the client meant.
-    (yaml::documents(&healed) == yaml::documents(text)).then(|| healed.into_bytes())
+    let meant = yaml::documents(text).ok()?;
+    let is_meant = yaml::documents(&healed).is_ok_and(|read| read == meant);
+    is_meant.then(|| healed.into_bytes())
 }
 
 fn healed_piece(path: &str, piece: &str, known: &Known) -> Option<String> {

@@ -25,8 +25,15 @@ pub fn with_comments(new: &str, old: &str) -> String {
         return new.into();
     };
     let healed = to.with(&from.lost_in(&to));
-    let means_the_same = healed != new && read::documents(&healed) == read::documents(new);
-    if means_the_same { healed } else { new.into() }
+    if healed == new || !means_the_same(&healed, new) {
+        return new.into();
+    }
+    healed
+}
+
+fn means_the_same(one: &str, other: &str) -> bool {
+    let other = read::documents(other);
+    read::documents(one).is_ok_and(|one| other.is_ok_and(|other| one == other))
 }
 
 /// Where in a text the things are that can have comments, and the comments.
@@ -34,6 +41,8 @@ struct Outline<'a> {
     lines: Vec<&'a str>,
     /// In the order of the text.
     things: Vec<Thing>,
+    /// The last thing whose comment stands behind a line.
+    by_last: BTreeMap<usize, usize>,
     comments: Vec<Comment>,
 }
 
@@ -92,19 +101,26 @@ impl<'a> Outline<'a> {
         };
         walk.map(&document.as_mapping()?, "");
         let things = walk.things;
+        let numbered = things.iter().enumerate();
+        let by_last = numbered.map(|(at, thing)| (thing.last, at)).collect();
         Some(Self {
             lines,
             things,
+            by_last,
             comments,
         })
     }
 
     /// Returns the path of what a comment is about.
     fn subject(&self, comment: &Comment) -> &str {
-        let mut things = self.things.iter();
         let found = match comment.place {
-            Place::Above => things.find(|thing| thing.first > comment.line),
-            Place::Behind => things.rfind(|thing| thing.last == comment.line),
+            Place::Above => {
+                let next = self
+                    .things
+                    .partition_point(|thing| thing.first <= comment.line);
+                self.things.get(next)
+            }
+            Place::Behind => self.by_last.get(&comment.line).map(|at| &self.things[*at]),
         };
         found.map_or(END, |thing| &thing.path)
     }
@@ -152,6 +168,11 @@ impl<'a> Outline<'a> {
     fn with(&self, notes: &[Note]) -> String {
         let mut above: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
         let mut behind: BTreeMap<usize, String> = BTreeMap::new();
+        // Of several with one path the first one.
+        let numbered = self.things.iter().enumerate().rev();
+        let by_path: BTreeMap<&str, usize> = numbered
+            .map(|(at, thing)| (thing.path.as_str(), at))
+            .collect();
         for note in notes {
             if note.path == END {
                 above
@@ -160,7 +181,7 @@ impl<'a> Outline<'a> {
                     .extend(&note.texts);
                 continue;
             }
-            let Some(at) = self.things.iter().position(|thing| thing.path == note.path) else {
+            let Some(at) = by_path.get(note.path).copied() else {
                 continue;
             };
             match note.place {
@@ -184,9 +205,9 @@ impl<'a> Outline<'a> {
     }
 
     fn ends_its_line(&self, at: usize) -> bool {
-        let later = &self.things[at + 1..];
         let line = self.things[at].last;
-        later.iter().all(|thing| thing.first > line)
+        let next = self.things.get(at + 1);
+        next.is_none_or(|next| next.first > line)
     }
 
     fn laid_out(
@@ -271,7 +292,7 @@ impl<'a> Walk<'a> {
                 .unwrap_or_default();
             let path = format!("{path}{STEP}{name}");
             let first = self.line(key.byte_range().start as usize);
-            self.thing(path, first, entry.value_node().as_ref());
+            self.thing(&path, first, entry.value_node().as_ref());
         }
     }
 
@@ -282,29 +303,28 @@ impl<'a> Walk<'a> {
         for (at, item) in list.values().enumerate() {
             let path = format!("{path}{STEP}{}", mark(&item, at));
             let first = self.line(start(&item));
-            self.thing(path, first, Some(&item));
+            self.thing(&path, first, Some(&item));
         }
     }
 
     /// Puts down a thing, and what is in it.
-    fn thing(&mut self, path: String, first: usize, value: Option<&YamlNode>) {
+    fn thing(&mut self, path: &str, first: usize, value: Option<&YamlNode>) {
         let map = value.and_then(YamlNode::as_mapping);
         let map = map.filter(|map| !map.is_flow_style() && !map.is_empty());
-        let list = value.and_then(YamlNode::as_sequence);
-        let list = list.filter(|list| !list.is_flow_style() && !list.is_empty());
-        let is_block = map.is_some() || list.is_some();
-        let last = value
-            .filter(|_| !is_block)
-            .map_or(first, |value| self.end(value, first));
+        let items = value.and_then(YamlNode::as_sequence);
+        let items = items.filter(|items| !items.is_flow_style() && !items.is_empty());
+        let is_block = map.is_some() || items.is_some();
+        let end = value.filter(|_| !is_block);
+        let last = end.map_or(first, |value| self.end(value, first));
         self.things.push(Thing {
-            path: path.clone(),
+            path: path.into(),
             first,
             last,
         });
         if let Some(map) = map {
-            self.map(map, &path);
-        } else if let Some(list) = list {
-            self.list(list, &path);
+            self.map(map, path);
+        } else if let Some(items) = items {
+            self.list(items, path);
         }
     }
 

@@ -68,8 +68,10 @@ pub fn corpus() -> BTreeSet<Text> {
 fn texts(repository: &Repository) -> Vec<Text> {
     let listed = git(&repository.bare(), &["rev-list", "--all", "--objects"]);
     let objects = listed.lines().filter_map(|line| line.split_once(' '));
-    let is_wanted =
-        |name: &str| name == "Kptfile" || name.ends_with(".yaml") || name.ends_with(".yml");
+    let is_wanted = |name: &str| {
+        let ending = name.rsplit_once('.').map(|(_, ending)| ending);
+        name == "Kptfile" || matches!(ending, Some("yaml" | "yml"))
+    };
     let wanted: Vec<(&str, &str)> = objects
         .map(|(id, path)| (id, path.rsplit('/').next().unwrap()))
         .filter(|(_, name)| is_wanted(name))

@@ -2,7 +2,6 @@
 //! says what it should.
 
 #[path = "../support/git_server.rs"]
-#[allow(dead_code, reason = "only the command line is used here")]
 mod git_server;
 #[path = "../support/repository.rs"]
 mod repository;

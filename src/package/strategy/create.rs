@@ -9,8 +9,10 @@ use crate::{
     package::{Lifecycle, PackageKey, RevisionKey, Violation, kptfile::Change, syntax},
 };
 
-/// Returns all that is wrong with a package revision that shall be created. That `spec.repository` is there, the caller checks
-/// first (upstream answers 400 `spec.repositoryName is required`).
+/// What upstream answers, as 400, when `spec.repository` is missing; the caller checks this before all else.
+pub const REPOSITORY_REQUIRED: &str = "spec.repositoryName is required";
+
+/// Returns all that is wrong with a package revision that shall be created, but for a missing `spec.repository`.
 #[must_use]
 pub fn create(input: &RevisionInput) -> Vec<Violation> {
     let object = &input.object;

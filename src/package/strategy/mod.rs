@@ -9,7 +9,7 @@ mod source;
 mod task;
 mod update;
 
-pub use create::{create, creation_changes};
+pub use create::{REPOSITORY_REQUIRED, create, creation_changes};
 pub use input::RevisionInput;
 pub use source::{Source, clone_source, edit_source, reserved_workspace};
 pub use update::{approve, check_version, content_changes, update};

@@ -40,11 +40,9 @@ pub fn approve(old: &PackageRevision, new: &RevisionInput) -> Vec<Violation> {
     let mut wrong = check_metadata(old, new);
     wrong.extend(check_approval(old, new));
     wrong.extend(check_fixed(old, new));
-    wrong.extend(check_fixed_content(
-        old,
-        new,
-        &[LABELS, ANNOTATIONS, GATES, CONDITIONS],
-    ));
+    let changed = differences(old, new).into_iter();
+    let why = "may not be changed by an approval";
+    wrong.extend(changed.map(|(member, _)| Violation::forbidden(field(member), why)));
     wrong
 }
 
@@ -100,6 +98,11 @@ fn differences(old: &PackageRevision, new: &RevisionInput) -> Vec<(&'static str,
     differing
         .map(|(member, _, change)| (member, change))
         .collect()
+}
+
+/// Returns the path of a field from its JSON pointer.
+fn field(member: &str) -> String {
+    member.trim_start_matches('/').replace('/', ".")
 }
 
 fn lifecycle(object: &PackageRevision) -> Lifecycle {
@@ -263,10 +266,7 @@ fn check_fixed_content(
     let differing = differences(old, new).into_iter();
     let wrong = differing.filter(|(member, _)| members.contains(member));
     wrong
-        .map(|(member, _)| {
-            let field = member.trim_start_matches('/').replace('/', ".");
-            Violation::forbidden(field, why.as_str())
-        })
+        .map(|(member, _)| Violation::forbidden(field(member), why.as_str()))
         .collect()
 }
 
@@ -506,15 +506,18 @@ mod tests {
             let set = |new: &mut Value| *new.pointer_mut(pointer).unwrap() = value.clone();
             assert_eq!(told(update, "Draft", set), [""; 0]);
             let field = pointer[1..].replace('/', ".");
-            for rule in [update as Rule, approve] {
+            for (rule, why) in [
+                (
+                    update as Rule,
+                    "may only be changed while the lifecycle is Draft, not Proposed",
+                ),
+                (approve, "may not be changed by an approval"),
+            ] {
                 let got = told(rule, "Proposed", |new| {
                     set(new);
                     new["spec"]["lifecycle"] = json!("Draft");
                 });
-                let want = format!(
-                    "{field} Forbidden: may only be changed while the lifecycle is Draft, not Proposed"
-                );
-                assert_eq!(got, [want]);
+                assert_eq!(got, [format!("{field} Forbidden: {why}")]);
             }
             let got = told(update, "Published", set);
             let field = if field == "status.conditions" {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::context;
 use crate::{
-    api::InitTask,
+    api::{InitTask, Task},
     package::{Files, KPTFILE},
     yaml,
 };
@@ -34,6 +34,19 @@ kpt live apply {name} --reconcile-timeout=2m --output=table
 ```
 Details: https://kpt.dev/reference/cli/live/
 ";
+
+/// Returns the task of a package revision that is created with none.
+#[must_use]
+pub fn default_task(package_name: &str) -> Task {
+    Task {
+        type_: "init".into(),
+        init: Some(InitTask {
+            description: format!("{package_name} description"),
+            ..InitTask::default()
+        }),
+        ..Task::default()
+    }
+}
 
 /// Returns the files of an empty package: Kptfile, README.md and package-context.yaml.
 #[must_use]
@@ -133,5 +146,11 @@ mod tests {
         }
         let bare = text(&init("a", &InitTask::default()), "Kptfile");
         assert!(bare.ends_with("\ninfo: {}\n"), "{bare}");
+    }
+
+    #[test]
+    fn no_task_is_an_init_with_a_description() {
+        let init = default_task("net/upf").init.unwrap();
+        assert_eq!(init.description, "net/upf description");
     }
 }

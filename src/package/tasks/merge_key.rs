@@ -1,11 +1,12 @@
 //! Marks by which a later upgrade knows which resource of the upstream a resource was: a comment and an annotation.
 //!
-//! They are put in place; all else keeps its bytes. What can't be read or marked so is left as it is: marks are worth less than files.
+//! They are put in place; all else keeps its bytes. What can't be read or marked so, or is larger than
+//! anybody could send, is left as it is: marks are worth less than files.
 
 use serde_json::{Map, Value, json};
 
 use crate::{
-    package::{Files, files::is_resource, kptfile::UPSTREAM_IDENTIFIER},
+    package::{Files, MOST_BYTES_OF_FILE, files::is_resource, kptfile::UPSTREAM_IDENTIFIER},
     yaml,
 };
 
@@ -14,7 +15,7 @@ const MARK: &str = "kpt-merge:";
 /// Returns the files with marks on all their resources.
 pub(super) fn mark(files: Files) -> Files {
     let marked = files.into_iter().map(|(path, content)| {
-        let is_marked = is_resource(&path);
+        let is_marked = is_resource(&path) && content.len() <= MOST_BYTES_OF_FILE;
         let marked = is_marked.then(|| marked_file(&content)).flatten();
         (path, marked.unwrap_or(content))
     });

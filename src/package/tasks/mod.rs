@@ -10,4 +10,4 @@ mod merge_key;
 
 pub use clone::{CloneTarget, clone};
 pub use context::{CONTEXT_FILE, package_path};
-pub use init::init;
+pub use init::{default_task, init};

@@ -5,7 +5,10 @@
 
 use std::fmt::{self, Write};
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::{
+    Deserialize,
+    de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor},
+};
 use serde_json::{Map, Number, Value};
 
 /// How many complaints are kept: more, nobody reads.
@@ -24,14 +27,7 @@ pub(super) struct Document {
 /// # Errors
 /// What is wrong with it.
 pub(super) fn parse(body: &[u8]) -> Result<Document, serde_json::Error> {
-    let mut walk = Walk::default();
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    let value = Seed(&mut walk).deserialize(&mut reader)?;
-    reader.end()?;
-    Ok(Document {
-        value,
-        complaints: walk.complaints,
-    })
+    serde_json::from_slice(body)
 }
 
 /// Where the reader is.
@@ -62,6 +58,17 @@ impl Walk {
         }
         let path = super::shape::join(&path, name);
         self.complaints.push(format!("duplicate field {path:?}"));
+    }
+}
+
+impl<'de> Deserialize<'de> for Document {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        let mut walk = Walk::default();
+        let value = Seed(&mut walk).deserialize(reader)?;
+        Ok(Self {
+            value,
+            complaints: walk.complaints,
+        })
     }
 }
 

@@ -223,7 +223,7 @@ mod tests {
             ),
             (
                 json!({"big": 1e30}),
-                "number 1e30 into Go struct field Toy.big of type int64",
+                "number 1e+30 into Go struct field Toy.big of type int64",
             ),
             (json!({"big": u64::MAX}), "number 18446744073709551615 into"),
             (

@@ -1,6 +1,6 @@
 //! Creation, PUT and PATCH: what every kind has in common, asked of widgets.
 
-use std::sync::Arc;
+use std::{fmt::Write, sync::Arc};
 
 use http::Method;
 use porch::apiserver::Settings;
@@ -761,6 +761,11 @@ async fn what_is_broken_on_the_way_is_refused_and_never_a_panic() {
         "{\"a\":".repeat(100_000),
         "}".repeat(100_000)
     );
+    let mut bomb = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
+    for level in 1..10 {
+        let inner = vec![format!("*a{}", level - 1); 10].join(",");
+        writeln!(bomb, "a{level}: &a{level} [{inner}]").unwrap();
+    }
     let labels: Vec<String> = (0..100_000)
         .map(|at| format!("\"k{at}\":\"{at}\""))
         .collect();
@@ -791,6 +796,18 @@ async fn what_is_broken_on_the_way_is_refused_and_never_a_panic() {
             b"{\"spec\":{\"color\":\"\xff\"}}".to_vec(),
             [400, 400],
         ),
+        (
+            "application/yaml",
+            b"spec: {size: .nan}".to_vec(),
+            [400, 400],
+        ),
+        (
+            "application/yaml",
+            b"metadata: {name: x}\nmetadata: {name: y}\n".to_vec(),
+            [400, 400],
+        ),
+        ("application/yaml", bomb.into_bytes(), [400, 400]),
+        ("application/yaml", b"\xff: 1".to_vec(), [400, 400]),
         ("application/json", b"\xff".to_vec(), [400, 400]),
         (
             "application/json",

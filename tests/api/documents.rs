@@ -16,7 +16,7 @@ use porch::{
 };
 use serde_json::{Value, json};
 
-use crate::client::Client;
+use crate::{client::Client, toy::Widgets};
 
 const V2: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
 
@@ -280,5 +280,70 @@ async fn the_index_leads_to_pages_that_are_there() {
             .as_str()
             .unwrap()
             .starts_with("v1.33.0")
+    );
+}
+
+#[tokio::test]
+async fn what_a_kind_lets_be_written_is_described_and_nothing_else() {
+    let client = Client::of(Widgets::new().server());
+    let document = client.get("/openapi/v3/apis/toys.example/v1").await.json();
+    let object = "/apis/toys.example/v1/namespaces/{namespace}/widgets/{name}";
+    let patches = json!([
+        "application/json-patch+json",
+        "application/merge-patch+json",
+        "application/strategic-merge-patch+json"
+    ]);
+    for path in [object.to_owned(), format!("{object}/approval")] {
+        let operation = &document["paths"][&path]["patch"];
+        let content = operation["requestBody"]["content"].as_object().unwrap();
+        assert_eq!(json!(content.keys().collect::<Vec<_>>()), patches, "{path}");
+        let parameters = operation["parameters"].as_array().unwrap();
+        let names: Vec<_> = parameters.iter().map(|one| &one["name"]).collect();
+        let expected = ["pretty", "dryRun", "fieldManager", "fieldValidation"];
+        assert_eq!(names, expected, "{path}");
+        assert_eq!(operation["responses"]["201"], Value::Null, "{path}");
+        let put = &document["paths"][&path]["put"]["requestBody"];
+        let model = "#/components/schemas/example.toys.v1.Widget";
+        assert_eq!(put["content"]["*/*"]["schema"]["$ref"], model, "{path}");
+    }
+    for path in [
+        object,
+        "/apis/toys.example/v1/namespaces/{namespace}/widgets",
+    ] {
+        let operation = &document["paths"][path]["delete"];
+        for name in [
+            "dryRun",
+            "gracePeriodSeconds",
+            "orphanDependents",
+            "propagationPolicy",
+        ] {
+            named(&operation["parameters"], "name", name);
+        }
+    }
+    let metadata = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+    let lists = &document["components"]["schemas"][metadata]["properties"];
+    assert_eq!(
+        lists["ownerReferences"]["x-kubernetes-patch-merge-key"],
+        "uid"
+    );
+    assert_eq!(lists["finalizers"]["x-kubernetes-patch-strategy"], "merge");
+    let v2 = client.get("/openapi/v2").await.json();
+    assert_eq!(v2["paths"][object]["patch"]["consumes"], patches);
+    let resources = client.get("/apis/toys.example/v1").await.json()["resources"].clone();
+    let verbs = json!([
+        "create",
+        "delete",
+        "deletecollection",
+        "get",
+        "list",
+        "patch",
+        "update",
+        "watch"
+    ]);
+    assert_eq!(named(&resources, "name", "widgets")["verbs"], verbs);
+    let approval = named(&resources, "name", "widgets/approval");
+    assert_eq!(
+        (&approval["kind"], &approval["verbs"]),
+        (&json!("Widget"), &json!(["get", "patch", "update"]))
     );
 }

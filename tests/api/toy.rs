@@ -131,6 +131,10 @@ impl Widgets {
         version
     }
 
+    pub fn find(&self, name: &Name) -> Option<Value> {
+        self.store.get(name).map(|found| found.object.clone())
+    }
+
     pub fn remove(&self, namespace: &str, name: &str) -> Version {
         let version = self.tick();
         self.store.remove(&Name::new(namespace, name), version);

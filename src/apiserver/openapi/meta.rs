@@ -26,6 +26,9 @@ pub(super) fn components() -> BTreeMap<String, Value> {
         format!("{META}Patch"),
         json!({ "type": "object", "description": patch }),
     );
+    if let Some(schema) = components.get_mut(&format!("{META}ObjectMeta")) {
+        tag_lists(&mut schema["properties"]);
+    }
     for name in ["Status", "DeleteOptions"] {
         if let Some(schema) = components.get_mut(&format!("{META}{name}")) {
             schema["x-kubernetes-group-version-kind"] =
@@ -33,4 +36,32 @@ pub(super) fn components() -> BTreeMap<String, Value> {
         }
     }
     components
+}
+
+/// Says how the lists in `metadata` are merged, as Kubernetes' own documents say it: kubectl makes its patches by it.
+fn tag_lists(properties: &mut Value) {
+    let tags = [
+        (
+            "finalizers",
+            json!({ "x-kubernetes-list-type": "set", "x-kubernetes-patch-strategy": "merge" }),
+        ),
+        (
+            "managedFields",
+            json!({ "x-kubernetes-list-type": "atomic" }),
+        ),
+        (
+            "ownerReferences",
+            json!({
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["uid"],
+                "x-kubernetes-patch-strategy": "merge",
+                "x-kubernetes-patch-merge-key": "uid",
+            }),
+        ),
+    ];
+    for (name, tags) in tags {
+        if let (Some(Value::Object(list)), Value::Object(tags)) = (properties.get_mut(name), tags) {
+            list.extend(tags);
+        }
+    }
 }

@@ -118,7 +118,7 @@ impl Told<'_> {
             "operationId": self.id(place, action),
             "tags": [self.tag()],
             "description": describe(kind, verb),
-            "parameters": parameters(verb),
+            "parameters": parameters(verb, self.patches.contains(&PatchKind::Apply)),
             "responses": self.responses(verb),
             "x-kubernetes-action": action,
             "x-kubernetes-group-version-kind": { "group": group, "version": version, "kind": kind },
@@ -191,7 +191,9 @@ impl Told<'_> {
             .collect();
         let mut responses = Map::new();
         let ok = json!({ "description": "OK", "content": content });
-        if verb == "create" {
+        // An apply makes what is not there.
+        let makes = verb == "create" || verb == "patch" && self.patches.contains(&PatchKind::Apply);
+        if makes {
             let created = json!({ "description": "Created", "content": content });
             responses.insert("201".into(), created);
         }
@@ -307,16 +309,37 @@ const PROPAGATION: (&str, &str, &str) = (
     "What becomes of dependents: Orphan, Background or Foreground.",
 );
 
-fn parameters(verb: &str) -> Vec<Value> {
+const ORPHANS: (&str, &str, &str) = (
+    "orphanDependents",
+    "boolean",
+    "The older word for propagationPolicy: Orphan if true, Background if false.",
+);
+const GRACE: (&str, &str, &str) = (
+    "gracePeriodSeconds",
+    "integer",
+    "Understood and of no effect: these objects have no grace period.",
+);
+
+/// Returns what the query of an operation may say; `applies` says whether it may be a server-side apply.
+fn parameters(verb: &str, applies: bool) -> Vec<Value> {
     let names: &[(&str, &str, &str)] = match verb {
         "list" => &[
             PRETTY, BOOKMARKS, CONTINUE, FIELDS, LABELS, LIMIT, VERSION, MATCH, INITIAL, TIMEOUT,
             WATCH,
         ],
-        "create" | "update" => &[PRETTY, DRY_RUN, MANAGER, VALIDATION],
-        "patch" => &[PRETTY, DRY_RUN, MANAGER, VALIDATION, FORCE],
-        "delete" => &[PRETTY, DRY_RUN, PROPAGATION],
-        "deletecollection" => &[PRETTY, DRY_RUN, FIELDS, LABELS, PROPAGATION],
+        "patch" if applies => &[PRETTY, DRY_RUN, MANAGER, VALIDATION, FORCE],
+        "create" | "update" | "patch" => &[PRETTY, DRY_RUN, MANAGER, VALIDATION],
+        "delete" => &[PRETTY, DRY_RUN, GRACE, ORPHANS, PROPAGATION],
+        "deletecollection" => &[
+            PRETTY,
+            DRY_RUN,
+            FIELDS,
+            GRACE,
+            LABELS,
+            LIMIT,
+            ORPHANS,
+            PROPAGATION,
+        ],
         _ => &[PRETTY],
     };
     let parameter = |(name, type_, why): &(&str, &str, &str)| {

@@ -6,18 +6,21 @@ use axum::body::Body as Stream;
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use serde::de::IgnoredAny;
-use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Ask;
-use crate::apiserver::{
-    Caller, Failure, Identity, Kind, PatchKind, Reply, Verb, Write, WriteOptions, Written,
-    answer::Answer,
-    body,
-    endpoint::AnyWriter,
-    negotiate::{self, View},
-    request::Action,
-    view::partial_of,
+use crate::{
+    apiserver::{
+        Caller, Failure, Identity, Kind, PatchKind, Reply, Verb, Write, WriteOptions, Written,
+        answer::Answer,
+        body,
+        document::Document,
+        endpoint::AnyWriter,
+        negotiate::{self, View},
+        request::Action,
+        view::partial_of,
+    },
+    yaml,
 };
 
 /// What `kubectl create secret` and its like send.
@@ -174,9 +177,9 @@ fn to_json(kind: &Kind, verb: Verb, media: &str, body: Bytes) -> Result<Bytes, F
     if !media.ends_with("yaml") {
         return Err(refuse(&error.to_string()));
     }
-    let value: Value =
-        serde_saphyr::from_slice(&body).map_err(|error| refuse(&error.to_string()))?;
-    Ok(value.to_string().into())
+    let text = str::from_utf8(&body).map_err(|error| refuse(&error.to_string()))?;
+    let read: Document = yaml::from_str(text).map_err(|error| refuse(&error.to_string()))?;
+    Ok(read.value.to_string().into())
 }
 
 fn unrecognized(kind: &Kind, why: &str, excerpt: &str) -> String {

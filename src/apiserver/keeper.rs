@@ -50,6 +50,12 @@ pub trait Keeper: Send + Sync + 'static {
         terms: DeleteTerms,
         request: &Request,
     ) -> impl Future<Output = Result<Deleted, Failure>> + Send;
+
+    /// Returns whether `metadata.managedFields` is kept like everything else. Then it is told who owns what, and
+    /// server-side apply is offered; else nothing of it ever reaches the keeper.
+    fn keeps_owners(&self) -> bool {
+        false
+    }
 }
 
 /// A change that is made of what there is. Cheap to clone.

@@ -4,6 +4,7 @@
 
 mod age;
 mod answer;
+mod apply;
 mod authz;
 mod body;
 mod caller;
@@ -44,6 +45,7 @@ mod write;
 mod writer;
 
 pub use age::age;
+pub use apply::{Author, Fields, Owner, Owners, Ownership, without_nulls};
 pub use authz::{AccessReviews, Authorizer};
 pub use caller::Caller;
 pub use failure::{Cause, Failure, FieldError, Subject};

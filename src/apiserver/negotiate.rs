@@ -5,7 +5,7 @@
 
 use http::{HeaderMap, header};
 
-use super::{Failure, query::Query, request::Action};
+use super::{Failure, PatchKind, query::Query, request::Action};
 
 /// How the answer is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -127,6 +127,11 @@ pub(super) fn accepts_json(headers: &HeaderMap) -> bool {
     clauses(headers)
         .iter()
         .any(|clause| encoding(clause.media) == Some(Encoding::Json))
+}
+
+/// Returns whether the body is a server-side apply.
+pub(super) fn is_apply(headers: &HeaderMap) -> bool {
+    content_type(headers) == PatchKind::Apply.media_type()
 }
 
 /// Returns the media type of the body, in lower case and without parameters; JSON if it has none.

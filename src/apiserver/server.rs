@@ -210,7 +210,7 @@ impl Record {
 
     /// Notes what is done with which objects; only of kinds that are served, so that callers can't invent labels.
     fn note(&mut self, action: Action, place: &Place, headers: &HeaderMap, query: &Query) {
-        let apply = negotiate::content_type(headers).starts_with("application/apply-patch");
+        let apply = negotiate::is_apply(headers);
         let verb = match action {
             Action::Get => "GET",
             Action::List => "LIST",
@@ -292,14 +292,26 @@ impl Shared {
         }
         let mutating = !matches!(action, Action::Get | Action::List);
         let _counted = self.settings.metrics.inflight(mutating);
+        let creation = within(deadline, self.may_create(&parts, &user, &ask)).await;
         let body = verbs::Body {
             headers: parts.headers,
             stream: body.take().unwrap_or_default(),
             limit: self.settings.body_limit,
             user,
+            may_not_create: creation.err(),
             deadline,
         };
         within(deadline, perform(endpoint, action, ask, body)).await
+    }
+
+    /// Returns if `user` may make the object that it applies, should it not be there; nobody else is asked about.
+    async fn may_create(&self, parts: &Parts, user: &Identity, ask: &Ask) -> Result<(), Failure> {
+        let applies = parts.method == Method::PATCH && negotiate::is_apply(&parts.headers);
+        if !applies || !ask.place.subresource.is_empty() {
+            return Ok(());
+        }
+        let attributes = Attributes::Objects(Action::Create, &ask.place, &ask.query);
+        self.settings.authorizer.check(user, &attributes).await
     }
 
     /// Returns if `user` may know that there is nothing where it asks.

@@ -107,6 +107,8 @@ pub struct Write {
     pub user: Identity,
     /// Who waits for the answer.
     pub caller: Caller,
+    /// Why an apply may not make what is not there, if it may not.
+    pub may_not_create: Option<Failure>,
 }
 
 /// What was done, with the whole object (or the `Status` or list of a deletion) as one line of JSON.

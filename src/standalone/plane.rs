@@ -77,6 +77,7 @@ impl ControlPlane {
             },
             user: system(),
             caller: Caller::default(),
+            may_not_create: None,
         };
         match namespaces.write(write).await {
             Ok(_) | Err(Failure::AlreadyExists(_)) => Ok(()),

@@ -44,7 +44,9 @@ impl Shop {
             authenticator: Authenticator::new().with_token(token, Identity::master("tester")),
             ..Settings::default()
         };
-        let widgets = Widgets::new();
+        let mut widgets = Widgets::with_history(1000);
+        widgets.owned = true;
+        let widgets = Arc::new(widgets);
         let server = widgets.server_with(settings);
         let listener = TcpListener::bind((address, 0)).await.unwrap();
         let here = listener.local_addr().unwrap();
@@ -164,11 +166,6 @@ async fn a_widget_s_life_in_kubectl() {
         out.status.success() || err.contains("invalid subresource"),
         "{err}"
     );
-    let told = shop.refused(&["apply", "--server-side", "-f", &file]).await;
-    assert!(
-        told.contains("415") || told.contains("unknown format"),
-        "{told}"
-    );
     let wait = [
         "wait",
         "widget",
@@ -189,4 +186,30 @@ async fn a_widget_s_life_in_kubectl() {
     );
     shop.ok(&["delete", "widget", "a", "--ignore-not-found"])
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_kubectl_applied_by_itself_goes_on_with_the_server() {
+    let Some(shop) = Shop::start().await else {
+        return;
+    };
+    let file = shop.file("a.yaml", "  color: red\n  notes: {a: x}\n");
+    shop.ok(&["apply", "-f", &file]).await;
+    shop.ok(&["apply", "--server-side", "-f", &file]).await;
+    let patch = "{\"spec\":{\"color\":\"blue\"}}";
+    shop.ok(&["patch", "widget", "a", "--type=merge", "-p", patch])
+        .await;
+    let same = shop.file("a.yaml", "  color: green\n");
+    let told = shop.refused(&["apply", "--server-side", "-f", &same]).await;
+    assert!(told.contains("conflict with \"kubectl-patch\""), "{told}");
+    shop.ok(&["apply", "--server-side", "--force-conflicts", "-f", &same])
+        .await;
+    assert_eq!(shop.color(), "green");
+    let shown = ["get", "widget", "a", "--show-managed-fields", "-o", "yaml"];
+    let shown = shop.ok(&shown).await;
+    assert!(shown.contains("operation: Apply"), "{shown}");
+    let gone = shop
+        .ok(&["get", "widget", "a", "-o", "jsonpath={.spec.notes}"])
+        .await;
+    assert_eq!(gone, "", "what is applied no more goes");
 }

@@ -1,5 +1,7 @@
 //! Whatever is sent: it is answered, never with a panic, and what is refused has no effect.
 
+use std::sync::Arc;
+
 use http::Method;
 use proptest::{
     collection::{btree_map, vec},
@@ -177,7 +179,16 @@ fn asked() -> impl Strategy<Value = Asked> {
         operations().prop_map(|value| bytes(&value)),
         raw()
     ];
+    let applied = (widgets(), any::<bool>(), place.clone()).prop_map(|(mut body, force, place)| {
+        let name = if place.is_empty() { "/a" } else { place };
+        body["kind"] = "Widget".into();
+        body["apiVersion"] = "toys.example/v1".into();
+        let uri = format!("{name}?fieldManager=m{force}&force={force}");
+        let media = "application/apply-patch+yaml";
+        (Method::PATCH, uri, media, bytes(&body))
+    });
     prop_oneof![
+        applied,
         widgets().prop_map(|body| (
             Method::POST,
             String::new(),
@@ -236,7 +247,9 @@ fn nothing_that_is_sent_makes_the_server_fall() {
         .unwrap();
     let asked = vec(asked(), 1..4);
     let run = runner.run(&asked, |requests| {
-        let widgets = Widgets::new();
+        let mut widgets = Widgets::with_history(100);
+        widgets.owned = true;
+        let widgets = Arc::new(widgets);
         widgets.put("n", "a", &json!({ "x": "y" }), "red");
         let client = Client::of(widgets.server());
         runtime.block_on(async {

@@ -92,6 +92,8 @@ pub struct Widgets {
     pub broken: bool,
     /// Whether those who delete are told no more than that it is done.
     pub terse: bool,
+    /// Whether it is kept who owns what.
+    pub owned: bool,
     /// Where creations of widgets named `slow` say that they have come, and wait to go on: before and after they begin.
     pub arrived: Notify,
     pub gates: [Notify; 2],
@@ -112,6 +114,7 @@ impl Widgets {
             turn: Mutex::new(()),
             broken: false,
             terse: false,
+            owned: false,
             arrived: Notify::new(),
             gates: [Notify::new(), Notify::new()],
         }
@@ -213,6 +216,10 @@ fn schema() -> Value {
             "color": { "type": "string", "description": "Color is how it looks." },
             "size": { "type": "integer", "format": "int64" },
             "parts": { "type": "array", "items": part },
+            "tags": { "type": "array", "x-kubernetes-list-type": "set", "items": { "type": "string" } },
+            "rows": {
+                "type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"], "items": part,
+            },
             "notes": { "type": "object", "additionalProperties": { "type": "string" } },
             "extra": { "type": "object", "x-kubernetes-preserve-unknown-fields": true },
         } },
@@ -282,6 +289,10 @@ impl Widgets {
 }
 
 impl Keeper for Widgets {
+    fn keeps_owners(&self) -> bool {
+        self.owned
+    }
+
     async fn create(&self, mut object: Value, request: &Request) -> Result<Changed, Failure> {
         assert_eq!(request.user, Identity::master("tester"));
         let metadata = object["metadata"].as_object_mut().unwrap();

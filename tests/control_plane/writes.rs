@@ -35,6 +35,7 @@ fn write(verb: Verb, name: &str, body: &Value) -> Write {
         },
         user: Identity::new("test", []),
         caller: Caller::default(),
+        may_not_create: None,
     }
 }
 

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 use super::Ask;
 use crate::{
     apiserver::{
-        Caller, Failure, Identity, Kind, PatchKind, Reply, Verb, Write, WriteOptions, Written,
+        Caller, Failure, FieldError, Identity, Kind, PatchKind, Reply, Subject, Verb, Write,
+        WriteOptions, Written,
         answer::Answer,
         body,
         document::Document,
@@ -34,6 +35,8 @@ pub(in crate::apiserver) struct Body {
     pub(in crate::apiserver) limit: usize,
     /// Who sent it.
     pub(in crate::apiserver) user: Identity,
+    /// Why it may not make what is not there, if it may not; asked of those who apply.
+    pub(in crate::apiserver) may_not_create: Option<Failure>,
     /// When it is told that it took too long.
     pub(in crate::apiserver) deadline: Instant,
 }
@@ -51,6 +54,7 @@ pub(in crate::apiserver) async fn write(
         stream,
         limit,
         user,
+        may_not_create,
         deadline,
     } = body;
     // Read first, whatever is wrong with the rest: who still writes may not see the answer.
@@ -76,6 +80,7 @@ pub(in crate::apiserver) async fn write(
         options,
         user,
         caller,
+        may_not_create,
     };
     // A task of its own: what is begun is finished, even if nobody waits for it any more. Who has gone before is one who
     // the writer may leave.
@@ -139,7 +144,15 @@ fn options(verb: Verb, ask: &Ask, manager: String) -> Result<WriteOptions, Failu
         Verb::Delete | Verb::DeleteCollection => "DeleteOptions",
     };
     let mut options = ask.query.write_options(kind)?;
-    if options.field_manager.is_empty() && verb != Verb::Patch(PatchKind::Apply) {
+    let applies = verb == Verb::Patch(PatchKind::Apply);
+    if matches!(verb, Verb::Patch(_)) && !applies && ask.query.get("force").is_some() {
+        let detail = "may not be specified for non-apply patch";
+        return Err(Failure::Invalid {
+            subject: Subject::new("meta.k8s.io", kind, ""),
+            errors: vec![FieldError::forbidden("force", detail)],
+        });
+    }
+    if options.field_manager.is_empty() && !applies {
         options.field_manager = manager;
     }
     Ok(options)

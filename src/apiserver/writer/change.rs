@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::{
     decoder::{Decoder, Origin},
-    metadata::{check_version, go_on, identify, text},
-    subject,
+    metadata::{check_version, go_on, identify, member, text},
+    owners, subject,
 };
 use crate::{
     apiserver::{Failure, FieldError, Lists, Patch, PatchKind, Write},
@@ -19,12 +19,16 @@ pub(super) struct Change {
     decoder: Arc<Decoder>,
     write: Write,
     body: Body,
+    /// Whether it is kept who owns what.
+    pub(super) tracked: bool,
 }
 
 enum Body {
     /// The object as it should be, in form, and warnings.
     Whole(Value, Vec<String>),
     Patch(Patch),
+    /// What is to be applied, in form.
+    Apply(Value),
 }
 
 impl Change {
@@ -38,6 +42,7 @@ impl Change {
             decoder,
             write: write.clone(),
             body: Body::Whole(object, warnings),
+            tracked: false,
         })
     }
 
@@ -51,13 +56,24 @@ impl Change {
             decoder,
             write: write.clone(),
             body: Body::Patch(Patch::parse(kind, &write.body)?),
+            tracked: false,
         })
+    }
+
+    /// Returns the change that is made by applying `applied`, an object in form.
+    pub(super) fn apply_of(decoder: Arc<Decoder>, applied: Value, write: &Write) -> Self {
+        Self {
+            decoder,
+            write: write.clone(),
+            body: Body::Apply(applied),
+            tracked: true,
+        }
     }
 
     /// Returns the version that the caller names.
     pub(super) fn version(&self) -> Result<Option<Version>, Failure> {
         let named = match &self.body {
-            Body::Whole(object, _) => text(object, "resourceVersion"),
+            Body::Whole(object, _) | Body::Apply(object) => text(object, "resourceVersion"),
             Body::Patch(patch) => patch.version().unwrap_or_default(),
         };
         if named.is_empty() {
@@ -77,13 +93,26 @@ impl Change {
     /// Returns `live` as it should be, and sentences for the caller.
     pub(super) fn apply(&self, live: &Value) -> Result<(Value, Vec<String>), Failure> {
         let kind = &self.decoder.kind;
+        let mut applied = None;
         let (mut object, mut warnings) = match &self.body {
             Body::Whole(object, warnings) => (object.clone(), warnings.clone()),
             Body::Patch(patch) => self.patched(patch, live)?,
+            Body::Apply(config) => {
+                let made = owners::apply(&self.decoder, live, config, &self.write)?;
+                let (mut object, owners) = made;
+                self.decoder.form(&mut object, Origin::Body)?;
+                applied = Some(owners);
+                (object, Vec::new())
+            }
         };
         identify(kind, &mut object, &self.write)?;
         check_version(kind, live, &object)?;
         warnings.extend(go_on(kind, live, &mut object)?);
+        match applied {
+            Some(owners) => owners.write(member(&mut object, "metadata")),
+            None if self.tracked => owners::go_on(&self.decoder, live, &mut object, &self.write),
+            None => owners::keep(live, &mut object),
+        }
         if self.is(live, &object) {
             object = live.clone();
         }

@@ -14,7 +14,9 @@ const EXCERPT: usize = 1024;
 /// One who reads objects of a kind.
 pub(super) struct Decoder {
     pub(super) kind: Kind,
-    shape: Shape,
+    pub(super) shape: Shape,
+    /// The group and version of the kind.
+    pub(super) api_version: String,
 }
 
 /// Where the object in hand comes from; decides how its faults are told.
@@ -31,6 +33,7 @@ impl Decoder {
         Self {
             kind: kind.clone(),
             shape: kind.schema.shape(),
+            api_version: kind.api_version(),
         }
     }
 
@@ -55,7 +58,7 @@ impl Decoder {
 
     /// Refuses an object that says it is of another kind.
     pub(super) fn check_type(&self, object: &Value) -> Result<(), Failure> {
-        let expected = self.kind.api_version();
+        let expected = &self.api_version;
         let version = object["apiVersion"].as_str().unwrap_or_default();
         if !version.is_empty() && version != expected {
             return Err(Failure::BadRequest(format!(
@@ -78,16 +81,30 @@ impl Decoder {
         object: &mut Value,
         origin: Origin<'_>,
     ) -> Result<Vec<String>, Failure> {
-        let kind = &self.kind.kind;
-        let unknown = form::form(&self.shape, object, kind);
-        let unknown = unknown.map_err(|why| self.refused(&why, origin))?;
-        object["apiVersion"] = self.kind.api_version().into();
-        object["kind"] = kind.as_str().into();
-        tidy(member(object, "metadata"));
+        let unknown = self.dropped(object, origin)?;
         Ok(unknown
             .into_iter()
             .map(|path| format!("unknown field {path:?}"))
             .collect())
+    }
+
+    /// Brings an object that is to be applied into the form of the kind; returns what can't be owned, being unknown.
+    pub(super) fn unknown(&self, object: &mut Value) -> Result<Vec<String>, Failure> {
+        let unknown = self.dropped(object, Origin::Body)?;
+        let told = unknown.into_iter();
+        Ok(told
+            .map(|path| format!(".{path}: field not declared in schema"))
+            .collect())
+    }
+
+    fn dropped(&self, object: &mut Value, origin: Origin<'_>) -> Result<Vec<String>, Failure> {
+        let kind = &self.kind.kind;
+        let unknown = form::form(&self.shape, object, kind);
+        let unknown = unknown.map_err(|why| self.refused(&why, origin))?;
+        object["apiVersion"] = self.api_version.as_str().into();
+        object["kind"] = kind.as_str().into();
+        tidy(member(object, "metadata"));
+        Ok(unknown)
     }
 
     /// Returns the warnings that the caller gets for what a strict reader has against its object.

@@ -16,8 +16,10 @@ const GIVEN: &[&str] = &[
     "deletionGracePeriodSeconds",
     "selfLink",
     "generation",
-    "managedFields",
+    OWNERS,
 ];
+/// Where it is said who owns what.
+pub(super) const OWNERS: &str = "managedFields";
 /// What stays as it is, whatever the caller says.
 const KEPT: &[&str] = &[
     "uid",
@@ -48,10 +50,11 @@ pub(super) fn member<'a>(object: &'a mut Value, name: &str) -> &'a mut Map<Strin
 
 /// Takes away what says no more than if it were not there, as a typed encoder does.
 pub(super) fn tidy(metadata: &mut Map<String, Value>) {
-    metadata.retain(|_, value| match value {
+    metadata.retain(|name, value| match value {
         Value::Null => false,
         Value::String(text) => !text.is_empty(),
-        Value::Array(items) => !items.is_empty(),
+        // Who sets no owners wants them forgotten.
+        Value::Array(items) => !items.is_empty() || name == OWNERS,
         Value::Object(members) => !members.is_empty(),
         _ => true,
     });
@@ -146,11 +149,6 @@ pub(super) fn go_on(kind: &Kind, live: &Value, object: &mut Value) -> Result<Vec
             Some(kept) => metadata.insert((*name).into(), kept.clone()),
             None => metadata.shift_remove(*name),
         };
-    }
-    if let Some(owners) = before.get("managedFields")
-        && !metadata.contains_key("managedFields")
-    {
-        metadata.insert("managedFields".into(), owners.clone());
     }
     let warnings = own_once(object);
     let after = &object["metadata"];

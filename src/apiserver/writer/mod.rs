@@ -4,12 +4,16 @@
 //! in the form of its kind or an edit that makes one; out goes the answer. It must not know what the kind means, nor how
 //! objects are kept.
 
+mod apply;
 mod change;
 mod decoder;
 mod delete;
 mod metadata;
+mod owners;
 
 use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::Value;
 
 use super::{
     Changed, Edit, Failure, Keeper, Kind, PatchKind, Reply, Request, Resource, Subject, Verb,
@@ -47,6 +51,19 @@ impl<R: Resource, K: Keeper> ObjectWriter<R, K> {
         let (mut object, complaints) = self.decoder.decode(&write.body)?;
         let mut warnings = self.decoder.report(complaints, validation, Origin::Body)?;
         warnings.extend(metadata::begin(self.kind(), &mut object, &write.namespace)?);
+        if self.keeper.keeps_owners() {
+            owners::begin(&self.decoder, &mut object, write);
+        }
+        self.make(object, warnings, write).await
+    }
+
+    /// Makes a new object that is in order.
+    async fn make(
+        &self,
+        object: Value,
+        mut warnings: Vec<String>,
+        write: &Write,
+    ) -> Result<Reply, Failure> {
         let made = self.keeper.create(object, &request(write, None)).await?;
         warnings.extend(made.warnings);
         Ok(Reply {
@@ -65,7 +82,8 @@ impl<R: Resource, K: Keeper> ObjectWriter<R, K> {
         self.change(change, write).await
     }
 
-    async fn change(&self, change: Change, write: &Write) -> Result<Reply, Failure> {
+    async fn change(&self, mut change: Change, write: &Write) -> Result<Reply, Failure> {
+        change.tracked = self.keeper.keeps_owners();
         let request = request(write, change.version()?);
         let name = Name::new(&write.namespace, &write.name);
         let noted = Arc::new(Mutex::new(Vec::new()));
@@ -114,6 +132,7 @@ impl<R: Resource, K: Keeper> Writer for ObjectWriter<R, K> {
         match write.verb {
             Verb::Create if write.subresource.is_empty() => self.create(&write).await,
             Verb::Update => self.update(&write).await,
+            Verb::Patch(PatchKind::Apply) => self.apply(&write).await,
             Verb::Patch(kind) => self.patch(kind, &write).await,
             Verb::Delete if write.subresource.is_empty() => self.delete(&write).await,
             Verb::DeleteCollection => self.delete_collection(&write).await,
@@ -124,6 +143,7 @@ impl<R: Resource, K: Keeper> Writer for ObjectWriter<R, K> {
     }
 
     fn patches(&self) -> &[PatchKind] {
-        &[PatchKind::Json, PatchKind::Merge, PatchKind::Strategic]
+        let known = if self.keeper.keeps_owners() { 4 } else { 3 };
+        &PatchKind::ALL[..known]
     }
 }

@@ -15,9 +15,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Object, definition::Definition, owners::Owners, storage::Transaction};
+use super::{Object, definition::Definition, storage::Transaction};
 use crate::{
-    apiserver::{Failure, PatchKind, Verb, Write, Written},
+    apiserver::{Failure, Owners, PatchKind, Verb, Write, Written},
     cache::Name,
 };
 
@@ -28,6 +28,8 @@ pub struct Deed<'a, 'b> {
     /// Number of the kind among the tables.
     table: usize,
     definition: &'a Definition,
+    /// Its group and version.
+    api_version: String,
     write: &'a Write,
     /// One clock reading for the whole deed.
     now: Timestamp,
@@ -51,6 +53,7 @@ pub fn perform(
         transaction,
         table,
         definition: &definition,
+        api_version: definition.api_version(),
         write,
         now: Timestamp::now(),
         warnings: Vec::new(),

@@ -275,16 +275,88 @@ pub fn merge(value: &mut Value, patch: &Value, schema: Option<&Shape>) {
     }
 }
 
+/// Merges items by what tells them apart. The order of those that are in both is that of `changes`; the others keep their
+/// places among them, as far as that goes (the order of structured-merge-diff).
 fn merge_items(items: &mut Vec<Value>, changes: &[Value], list: &Shape) {
-    for change in changes {
-        let element = item_element(change, list);
-        let place = items
-            .iter()
-            .position(|item| item_element(item, list) == element);
-        match place {
-            Some(place) => merge(&mut items[place], change, list.items.as_deref()),
-            None => items.push(change.clone()),
+    let element = |item: &Value| item_element(item, list);
+    let old: Vec<(Option<String>, Value)> =
+        items.drain(..).map(|item| (element(&item), item)).collect();
+    let new: Vec<Option<String>> = changes.iter().map(element).collect();
+    let known = |element: &Option<String>| old.iter().position(|(other, _)| other == element);
+    let mut shared = new
+        .iter()
+        .filter(|element| known(element).is_some())
+        .peekable();
+    let (mut left, mut right) = (0, 0);
+    while left < old.len() || right < new.len() {
+        if let Some((element, item)) = old.get(left) {
+            if !new.contains(element) {
+                items.push(item.clone());
+                left += 1;
+                continue;
+            }
+            let next = shared.peek().is_some_and(|next| *next == element);
+            if !next || right >= new.len() {
+                // It comes where the other order has it.
+                left += 1;
+                continue;
+            }
+            left += usize::from(new.get(right) == Some(element));
         }
+        let Some(element) = new.get(right) else {
+            continue;
+        };
+        let mut item = known(element).map_or(Value::Null, |place| old[place].1.clone());
+        merge(&mut item, &changes[right], list.items.as_deref());
+        items.push(item);
+        if shared.peek().is_some_and(|next| *next == element) {
+            shared.next();
+        }
+        right += 1;
+    }
+}
+
+/// Returns what is wrong with the lists in a value whose items must be told apart, in the words of structured-merge-diff.
+#[must_use]
+pub fn faults(value: &Value, schema: Option<&Shape>) -> Vec<String> {
+    let mut found = Vec::new();
+    find_faults(value, schema, "", &mut found);
+    found
+}
+
+fn find_faults(value: &Value, schema: Option<&Shape>, path: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                let schema = schema.and_then(|schema| schema.member(name));
+                find_faults(member, schema, &format!("{path}.{name}"), found);
+            }
+        }
+        Value::Array(items) => {
+            let Some(list) = schema.filter(|list| list.list != List::Atomic) else {
+                return;
+            };
+            let mut seen = Vec::new();
+            for (index, item) in items.iter().enumerate() {
+                let Some(element) = item_element(item, list) else {
+                    let why = "associative list with keys has an element that omits a key field";
+                    found.push(format!("{path}: element {index}: {why}"));
+                    continue;
+                };
+                let readable = readable(&element);
+                find_faults(
+                    item,
+                    list.items.as_deref(),
+                    &format!("{path}{readable}"),
+                    found,
+                );
+                if seen.contains(&element) {
+                    found.push(format!("{path}: duplicate entries for key {readable}"));
+                }
+                seen.push(element);
+            }
+        }
+        _ => {}
     }
 }
 
@@ -414,6 +486,53 @@ mod tests {
                 "keyed": [{"type": "A", "status": "F"}, {"type": "B"}, {"type": "C"}],
             })
         );
+    }
+
+    #[test]
+    fn items_are_merged_in_an_order_that_both_sides_know() {
+        let schema = Shape::parse(&json!({"type": "array", "x-kubernetes-list-type": "set"}));
+        let schema = schema.unwrap();
+        for (old, new, merged) in [
+            ("ab", "c", "abc"),
+            ("ab", "ca", "cab"),
+            ("ba", "ab", "ab"),
+            ("abcd", "db", "acdb"),
+            ("abc", "", "abc"),
+            ("", "ab", "ab"),
+            ("axb", "bya", "xbya"),
+        ] {
+            let letters = |text: &str| -> Value { text.chars().map(String::from).collect() };
+            let mut value = letters(old);
+            merge(&mut value, &letters(new), Some(&schema));
+            let found: String = value
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter_map(Value::as_str)
+                .collect();
+            assert_eq!(found, merged, "{old} and {new}");
+        }
+    }
+
+    #[test]
+    fn items_that_cannot_be_told_apart_are_named() {
+        for (value, told) in [
+            (json!({"set": ["a", "b"]}), ""),
+            (
+                json!({"set": ["a", "a"]}),
+                ".set: duplicate entries for key [=\"a\"]",
+            ),
+            (
+                json!({"keyed": [{"type": "A"}, {"type": "A"}]}),
+                ".keyed: duplicate entries for key [type=\"A\"]",
+            ),
+            (
+                json!({"keyed": [{"status": "T"}]}),
+                ".keyed: element 0: associative list with keys has an element that omits a key field",
+            ),
+        ] {
+            assert_eq!(faults(&value, Some(&schema())).join(""), told, "{value}");
+        }
     }
 
     #[test]

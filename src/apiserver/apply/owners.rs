@@ -5,7 +5,7 @@
 
 use std::cmp::Ordering;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::fields::Fields;
 use crate::apiserver::{Cause, Failure};
@@ -62,6 +62,14 @@ impl Owners {
             .collect();
         entries.sort_by(|one, other| order(one, other));
         entries.into_iter().map(Entry::to_json).collect()
+    }
+
+    /// Says in an object's metadata who owns what.
+    pub fn write(&self, metadata: &mut Map<String, Value>) {
+        match self.to_json() {
+            Value::Array(entries) if entries.is_empty() => metadata.shift_remove("managedFields"),
+            entries => metadata.insert("managedFields".into(), entries),
+        };
     }
 
     /// Returns whether nobody owns anything.

@@ -144,8 +144,7 @@ impl FieldError {
     /// Returns that a change names no version, and must.
     #[must_use]
     pub fn unversioned() -> Self {
-        // Go prints this number, being unsigned, in its own way.
-        let head = "Invalid value: 0x0";
+        let head = "Invalid value: 0";
         let detail = "must be specified for an update";
         Self::made(
             "metadata.resourceVersion",

@@ -168,7 +168,7 @@ async fn those_who_merely_update_own_what_they_change() {
         .json();
     assert_eq!(
         owners(&made),
-        owned(&[("editor/Update", json!({ "f:color": {} }))])
+        owned(&[("editor/Update", json!({ ".": {}, "f:color": {} }))])
     );
     shop.force("m", json!({ "color": "blue", "tags": ["x"] }))
         .await;
@@ -177,7 +177,10 @@ async fn those_who_merely_update_own_what_they_change() {
         .await;
     let expected = owned(&[
         ("m/Apply", json!({ "f:tags": { "v:\"x\"": {} } })),
-        ("editor/Update", json!({ "f:color": {}, "f:size": {} })),
+        (
+            "editor/Update",
+            json!({ ".": {}, "f:color": {}, "f:size": {} }),
+        ),
     ]);
     assert_eq!(owners(&merged), expected);
     let same = shop.merge(json!({ "spec": { "color": "green" } })).await;
@@ -187,7 +190,7 @@ async fn those_who_merely_update_own_what_they_change() {
         .await;
     assert_eq!(
         owners(&gone),
-        owned(&[("editor/Update", json!({ "f:size": {} }))])
+        owned(&[("editor/Update", json!({ ".": {}, "f:size": {} }))])
     );
     let mut put = gone.clone();
     put["metadata"]["managedFields"] = json!([]);
@@ -196,7 +199,10 @@ async fn those_who_merely_update_own_what_they_change() {
     let later = shop.merge(json!({ "spec": { "size": 2 } })).await;
     assert_eq!(owners(&later), [], "it begins with the next apply");
     let first = shop.force("m", json!({ "color": "red" })).await;
-    let before = ("before-first-apply/Update", json!({ "f:size": {} }));
+    let before = (
+        "before-first-apply/Update",
+        json!({ ".": {}, "f:size": {} }),
+    );
     assert_eq!(
         owners(&first),
         owned(&[("m/Apply", json!({ "f:color": {} })), before])
@@ -271,7 +277,7 @@ async fn an_apply_that_makes_no_sense_is_refused() {
         ("fieldManager=m", with("/metadata/name", json!("b")), 400, "the name of the object (b)".into()),
         ("fieldManager=m", with("/metadata/namespace", json!("m")), 400, "the namespace of the provided object".into()),
         ("fieldManager=m", with("/metadata/resourceVersion", json!("1")), 409, "the object has been modified".into()),
-        ("fieldManager=m", with("/metadata/uid", json!("x")), 409, "Precondition failed".into()),
+        ("fieldManager=m", with("/metadata/uid", json!("x")), 422, "metadata.uid: Invalid value: \"x\": field is immutable".into()),
         ("fieldManager=m", with("/spec/colour", json!("x")), 400, format!("{typed}.spec.colour: field not declared in schema")),
         ("fieldManager=m", with("/spec/size", json!("x")), 400, "cannot unmarshal string".into()),
         ("fieldManager=m", with("/spec/tags", json!(["x", "x"])), 400, format!("{typed}.spec.tags: duplicate entries for key [=\"x\"]")),

@@ -237,7 +237,7 @@ async fn check(client: &Client, (method, rest, media, body): Asked) -> Result<()
 #[test]
 fn nothing_that_is_sent_makes_the_server_fall() {
     let mut runner = TestRunner::new(ProptestConfig {
-        cases: 1000,
+        cases: 400,
         failure_persistence: None,
         ..ProptestConfig::default()
     });

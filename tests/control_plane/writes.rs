@@ -486,7 +486,7 @@ async fn an_update_names_the_version_that_it_replaces() {
         .unwrap_err();
     assert_eq!(
         told(&failure).1,
-        ["metadata.resourceVersion: Invalid value: 0x0: must be specified for an update"]
+        ["metadata.resourceVersion: Invalid value: 0: must be specified for an update"]
     );
     let stale = json!({"metadata": {"resourceVersion": made["metadata"]["resourceVersion"]}});
     let failure = plane

@@ -97,6 +97,16 @@ impl Fields {
         }
     }
 
+    /// Takes away what is at an element, and nothing below it.
+    pub fn disown(&mut self, element: &str) {
+        if let Some(below) = self.below.get_mut(element) {
+            below.own = false;
+            if below.is_empty() {
+                self.below.remove(element);
+            }
+        }
+    }
+
     /// Takes away what is at and below a path.
     pub fn forget(&mut self, path: &[&str]) {
         let Some((first, rest)) = path.split_first() else {
@@ -193,47 +203,62 @@ fn below<'a>(schema: Option<&'a Shape>, element: &str) -> Option<&'a Shape> {
     }
 }
 
-/// Returns the fields that a value sets.
+/// Returns the fields that a value sets. What only holds others is no field of its own, unless it is an item of a list or a
+/// member that the schema does not name, or it holds nothing.
 #[must_use]
 pub fn set_by(value: &Value, schema: Option<&Shape>) -> Fields {
-    let parts = parts(value, schema).unwrap_or_default();
-    if parts.is_empty() {
+    let Some(parts) = parts(value, schema) else {
+        return Fields::leaf();
+    };
+    if parts.is_empty() && value.is_object() {
         return Fields::leaf();
     }
     let item = value.is_array();
+    let named = |element: &str| {
+        let name = element.strip_prefix("f:").unwrap_or_default();
+        schema.is_some_and(|schema| schema.properties.contains_key(name))
+    };
     let below = parts.into_iter().map(|(element, part)| {
         let mut fields = set_by(part, below(schema, &element));
-        fields.own |= item;
+        let empty = part.as_array().is_some_and(Vec::is_empty);
+        fields.own |= item || !named(&element) && !empty;
         (element, fields)
     });
     Fields {
         own: false,
+        below: below.filter(|(_, fields)| !fields.is_empty()).collect(),
+    }
+}
+
+/// Returns everything that a value is made of: its fields, and all that only holds others.
+#[must_use]
+pub fn made_of(value: &Value, schema: Option<&Shape>) -> Fields {
+    let parts = parts(value, schema).unwrap_or_default();
+    let below = parts.into_iter().map(|(element, part)| {
+        let fields = made_of(part, below(schema, &element));
+        (element, fields)
+    });
+    Fields {
+        own: true,
         below: below.collect(),
     }
 }
 
-/// Returns the fields that are new or other in `new`.
+/// Returns the fields that are new or other in `new`, and all that is new and only holds others.
 #[must_use]
 pub fn changed(old: &Value, new: &Value, schema: Option<&Shape>) -> Fields {
     if old == new {
         return Fields::default();
     }
     let (Some(before), Some(after)) = (parts(old, schema), parts(new, schema)) else {
-        return set_by(new, schema);
+        return made_of(new, schema);
     };
-    if after.is_empty() {
-        return Fields::leaf();
-    }
     let before: BTreeMap<String, &Value> = before.into_iter().collect();
-    let item = new.is_array();
     let below = after.into_iter().filter_map(|(element, value)| {
         let schema = below(schema, &element);
-        let fields = if let Some(was) = before.get(&element) {
-            changed(was, value, schema)
-        } else {
-            let mut fields = set_by(value, schema);
-            fields.own |= item;
-            fields
+        let fields = match before.get(&element) {
+            Some(was) => changed(was, value, schema),
+            None => made_of(value, schema),
         };
         (!fields.is_empty()).then_some((element, fields))
     });
@@ -339,7 +364,13 @@ fn find_faults(value: &Value, schema: Option<&Shape>, path: &str, found: &mut Ve
             let mut seen = Vec::new();
             for (index, item) in items.iter().enumerate() {
                 let Some(element) = item_element(item, list) else {
-                    let why = "associative list with keys has an element that omits a key field";
+                    let keys = match &list.list {
+                        List::Map(keys) => keys.join("\", \""),
+                        _ => String::new(),
+                    };
+                    let why = format!(
+                        "associative list with keys has an element that omits all key fields [\"{keys}\"] (and doesn't have default values for any key fields)"
+                    );
                     found.push(format!("{path}: element {index}: {why}"));
                     continue;
                 };
@@ -528,7 +559,7 @@ mod tests {
             ),
             (
                 json!({"keyed": [{"status": "T"}]}),
-                ".keyed: element 0: associative list with keys has an element that omits a key field",
+                ".keyed: element 0: associative list with keys has an element that omits all key fields [\"type\"] (and doesn't have default values for any key fields)",
             ),
         ] {
             assert_eq!(faults(&value, Some(&schema())).join(""), told, "{value}");

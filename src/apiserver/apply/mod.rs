@@ -106,7 +106,7 @@ impl Ownership<'_> {
         let (owner, now) = (&author.owner, &author.now);
         let mut owners = Owners::parse(&live["metadata"]["managedFields"]);
         if owners.is_empty() {
-            owners.begin(self.fields_of(live), self.api_version, now);
+            owners.begin(self.made_of(live), self.api_version, now);
         }
         let set = self.half(self.fields_of(applied), owner);
         let mut value = live.clone();
@@ -141,8 +141,8 @@ impl Ownership<'_> {
         let nothing = json!({});
         let before = before.unwrap_or(&nothing);
         let changed = self.changed_fields(before, value);
-        let mut gone = self.fields_of(before);
-        gone.subtract(&self.fields_of(value));
+        let mut gone = self.made_of(before);
+        gone.subtract(&self.made_of(value));
         owners.drop_all(&gone, now);
         owners.take(&changed, owner, now);
         if !changed.is_empty() {
@@ -211,7 +211,13 @@ impl Ownership<'_> {
         for path in UNOWNED {
             all.forget(path);
         }
+        all.disown("f:metadata");
         all
+    }
+
+    /// Returns everything that an object is made of.
+    fn made_of(&self, value: &Value) -> Fields {
+        self.each_part(value, |_, member, schema| fields::made_of(member, schema))
     }
 
     fn fields_of(&self, value: &Value) -> Fields {
@@ -221,7 +227,7 @@ impl Ownership<'_> {
     fn changed_fields(&self, before: &Value, value: &Value) -> Fields {
         self.each_part(value, |name, member, schema| match before.get(name) {
             Some(was) => fields::changed(was, member, schema),
-            None => fields::set_by(member, schema),
+            None => fields::made_of(member, schema),
         })
     }
 

@@ -238,8 +238,7 @@ impl Entry {
         if self.owner.applies {
             return text;
         }
-        let time = self.time.as_str().unwrap_or("");
-        format!("{text} using {} at {time}", self.api_version)
+        format!("{text} using {}", self.api_version)
     }
 
     fn to_json(&self) -> Value {

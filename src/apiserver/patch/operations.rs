@@ -32,9 +32,20 @@ pub(super) fn parse(body: &[u8]) -> Result<(Vec<PatchOperation>, Vec<String>), F
         complaints
             .extend(unknown.map(|name| format!("json patch unknown field \"[{index}].{name}\"")));
     }
-    let operations = raw.into_iter().map(serde_json::from_value);
-    let operations: Result<Vec<_>, _> = operations.collect();
-    Ok((operations.map_err(bad)?, complaints))
+    let mut operations = Vec::with_capacity(raw.len());
+    for operation in raw {
+        // One that nobody knows is a list of operations all the same: it can't be applied.
+        let readable = operation.is_object();
+        let read = serde_json::from_value(operation);
+        operations.push(read.map_err(|error| {
+            if readable {
+                Failure::Unprocessable
+            } else {
+                bad(error)
+            }
+        })?);
+    }
+    Ok((operations, complaints))
 }
 
 /// Applies the operations in their order.

@@ -68,11 +68,12 @@ impl<R: Resource, K: Keeper> ObjectWriter<R, K> {
         let read = document::parse(&write.body);
         let read = read.map_err(|error| bad(format!("error decoding YAML: {error}")))?;
         let mut object = read.value;
-        for name in ["apiVersion", "kind"] {
-            if object[name].as_str().is_none_or(str::is_empty) {
-                let why = "invalid object type: an apply needs apiVersion and kind";
-                return Err(bad(why.into()));
-            }
+        let said = |name: &str| object[name].as_str().unwrap_or_default();
+        let (version, kind) = (said("apiVersion"), said("kind"));
+        if version.is_empty() || kind.is_empty() {
+            let slash = if version.contains('/') { "" } else { "/" };
+            let text = format!("invalid object type: {slash}{version}, Kind={kind}");
+            return Err(bad(text));
         }
         self.decoder.check_type(&object)?;
         if !object["metadata"]["managedFields"].is_null() {

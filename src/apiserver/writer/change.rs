@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     decoder::{Decoder, Origin},
-    metadata::{check_version, go_on, identify, member, text},
+    metadata::{check_uid, check_version, go_on, identify, member, text},
     owners, subject,
 };
 use crate::{
@@ -106,6 +106,8 @@ impl Change {
             }
         };
         identify(kind, &mut object, &self.write)?;
+        let whole = matches!(self.body, Body::Whole(..));
+        check_uid(kind, live, &object, whole)?;
         check_version(kind, live, &object)?;
         warnings.extend(go_on(kind, live, &mut object)?);
         match applied {
@@ -127,8 +129,8 @@ impl Change {
         }
         self.decoder.check_type(&made)?;
         let mut object = made.clone();
-        let mut complaints = self.decoder.form(&mut object, origin)?;
-        complaints.extend(patch.complaints.iter().cloned());
+        let mut complaints = patch.complaints.clone();
+        complaints.extend(self.decoder.form(&mut object, origin)?);
         let validation = self.write.options.field_validation;
         let warnings = self.decoder.report(complaints, validation, origin)?;
         Ok((object, warnings))

@@ -115,11 +115,20 @@ pub(super) fn identify(kind: &Kind, object: &mut Value, write: &Write) -> Result
     }
 }
 
-/// Refuses a change that is meant for another object of the name, or for another version of it.
-pub(super) fn check_version(kind: &Kind, live: &Value, object: &Value) -> Result<(), Failure> {
+/// Refuses a change that is meant for another object of the name: a whole one was another's, and a patch may not make it
+/// another.
+pub(super) fn check_uid(
+    kind: &Kind,
+    live: &Value,
+    object: &Value,
+    whole: bool,
+) -> Result<(), Failure> {
     let name = text(live, "name");
     let (asked, own) = (text(object, "uid"), text(live, "uid"));
-    if !asked.is_empty() && asked != own {
+    if asked.is_empty() || asked == own {
+        return Ok(());
+    }
+    if whole {
         return Err(Failure::Conflict {
             subject: subject(kind, name),
             why: format!(
@@ -127,6 +136,13 @@ pub(super) fn check_version(kind: &Kind, live: &Value, object: &Value) -> Result
             ),
         });
     }
+    let error = FieldError::invalid("metadata.uid", &asked.into(), "field is immutable");
+    unless(kind, vec![error], name)
+}
+
+/// Refuses a change that is meant for another version of the object, or for any.
+pub(super) fn check_version(kind: &Kind, live: &Value, object: &Value) -> Result<(), Failure> {
+    let name = text(live, "name");
     let asked = text(object, "resourceVersion");
     if asked.is_empty() {
         return Err(Failure::Invalid {

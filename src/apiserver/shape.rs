@@ -26,7 +26,7 @@ pub enum List {
 /// What one value may be.
 #[derive(Clone, Debug, Default)]
 pub struct Shape {
-    /// `object`, `array`, `string`, `integer`, `number`, `boolean`, [`INT_OR_STRING`]; empty for anything.
+    /// `object`, `array`, `string`, `integer`, `number`, `boolean`, `integer,string`; empty for anything.
     pub type_: String,
     /// Members that are known.
     pub properties: BTreeMap<String, Shape>,

@@ -106,6 +106,10 @@ async fn what_is_applied_is_made_owned_and_written_only_once() {
     let made = made.json();
     assert_eq!(made["spec"], json!({ "color": "red" }));
     assert_eq!(
+        made["metadata"]["managedFields"][0]["fieldsV1"]["f:metadata"],
+        Value::Null
+    );
+    assert_eq!(
         owners(&made),
         owned(&[("m/Apply", json!({ "f:color": {} }))])
     );
@@ -327,6 +331,19 @@ async fn an_apply_of_a_subresource_owns_as_such_and_makes_nothing() {
         ("m/Apply/approval", json!({ "f:color": {} })),
     ]);
     assert_eq!(owners(&applied), expected);
+}
+
+#[tokio::test]
+async fn labels_are_owned_one_by_one() {
+    let shop = Shop::new();
+    let mut object = widget(json!({}));
+    object["metadata"]["labels"] = json!({ "x": "y" });
+    let applied = shop
+        .send(Method::PATCH, "/a?fieldManager=m", APPLY, &object)
+        .await;
+    let fields = &applied.json()["metadata"]["managedFields"][0]["fieldsV1"];
+    let labels = json!({ "f:metadata": { "f:labels": { "f:x": {} } }, "f:spec": {} });
+    assert_eq!(fields, &labels);
 }
 
 #[tokio::test]

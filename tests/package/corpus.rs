@@ -52,17 +52,21 @@ const ODD: &[(&str, &str)] = &[
     ("a.yaml", "{{ if .Values }}\na: 1\n{{ end }}\n"),
 ];
 
-/// Returns all distinct files.
-pub fn corpus() -> BTreeSet<Text> {
+/// Returns the odd files.
+pub fn odd() -> Vec<Text> {
     let odd = ODD.iter().map(|(name, text)| Text {
         name: (*name).into(),
         text: (*text).into(),
     });
-    let mut all: BTreeSet<Text> = odd.collect();
-    for bundle in bundles() {
-        all.extend(texts(&Repository::of_bundle(&bundle)));
-    }
-    all
+    odd.collect()
+}
+
+/// Returns all distinct files of the real repositories.
+pub fn real() -> BTreeSet<Text> {
+    let repositories = bundles().into_iter();
+    repositories
+        .flat_map(|bundle| texts(&Repository::of_bundle(&bundle)))
+        .collect()
 }
 
 fn texts(repository: &Repository) -> Vec<Text> {

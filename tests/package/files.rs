@@ -14,7 +14,7 @@ use serde_json::Value;
 use yaml_edit::YamlFile;
 
 use crate::{
-    corpus::{Text, corpus},
+    corpus::{Text, odd, real},
     repository::KPTFILE,
 };
 
@@ -23,12 +23,13 @@ const MOST: usize = 200;
 /// The largest file that is tried, in bytes.
 const LARGEST: usize = 10_000;
 
-/// Returns files that are no Kptfiles, from all over the corpus.
+/// Returns files that are no Kptfiles: the odd ones, and some from all over the real repositories.
 fn others() -> Vec<Text> {
     let is_wanted = |file: &Text| file.name != "Kptfile" && file.text.len() <= LARGEST;
-    let all: Vec<Text> = corpus().into_iter().filter(is_wanted).collect();
-    let step = all.len() / MOST + 1;
-    all.into_iter().step_by(step).collect()
+    let real: Vec<Text> = real().into_iter().filter(is_wanted).collect();
+    let step = real.len() / MOST + 1;
+    let some = real.into_iter().step_by(step);
+    odd().into_iter().filter(is_wanted).chain(some).collect()
 }
 
 fn cloned(text: &str) -> String {

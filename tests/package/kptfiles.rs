@@ -9,13 +9,13 @@ use porch::{
 };
 use serde_json::Value;
 
-use crate::corpus::{Chance, corpus};
+use crate::corpus::{Chance, odd, real};
 
 fn kptfiles() -> Vec<String> {
-    let all = corpus().into_iter().filter(|file| file.name == "Kptfile");
-    let texts: Vec<String> = all.map(|file| file.text).collect();
+    let all = odd().into_iter().chain(real());
+    let kptfiles = all.filter(|file| file.name == "Kptfile");
     let is_one = |text: &String| observe("b", text.as_bytes()).problem.is_empty();
-    texts.into_iter().filter(is_one).collect()
+    kptfiles.map(|file| file.text).filter(is_one).collect()
 }
 
 fn edited(text: &str, changes: &[Change]) -> String {

@@ -36,9 +36,12 @@ const KUBECTL: &str = "kubectl";
 /// Where `kubectl apply` without the server's help keeps what it applied.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// How the lists in `metadata` belong together (the tags of `ObjectMeta`).
+/// How what may be owned in `metadata` belongs together (the tags of `ObjectMeta`).
 static METADATA: LazyLock<Shape> = LazyLock::new(|| {
     let schema = json!({"properties": {
+        "labels": {"additionalProperties": {"type": "string"}},
+        "annotations": {"additionalProperties": {"type": "string"}},
+        "generateName": {"type": "string"},
         "ownerReferences": {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["uid"]},
         "finalizers": {"x-kubernetes-list-type": "set"},
     }});

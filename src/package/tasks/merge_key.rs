@@ -103,7 +103,13 @@ fn with_comment(piece: &str, own: &(String, String)) -> (String, (String, String
     if let Some(earlier) = marked_names(comment) {
         return (piece.into(), earlier);
     }
-    if !comment.is_empty() && !comment.starts_with('#') {
+    let (namespace, name) = own;
+    let is_open = comment.is_empty() || comment.starts_with('#');
+    if !is_open
+        || [namespace, name]
+            .iter()
+            .any(|text| text.contains(char::is_control))
+    {
         return (piece.into(), own.clone());
     }
     let (head, tail) = (&piece[..start], &piece[after + line.len()..]);
@@ -113,7 +119,6 @@ fn with_comment(piece: &str, own: &(String, String)) -> (String, (String, String
         comment if comment.contains(MARK) => String::new(),
         comment => format!("{comment}{ending}"),
     };
-    let (namespace, name) = own;
     let commented = format!("{head}{above}{key} # {MARK} {namespace}/{name}{tail}");
     (commented, own.clone())
 }
@@ -165,6 +170,10 @@ mod tests {
             (
                 "---\nkind: A\nmetadata:\n  name: a\n---\n# only this\n---\n- a list\n---\nkind: B\nmetadata:\n  name: b".to_owned(),
                 format!("---\nkind: A\nmetadata: # kpt-merge: /a\n  name: a\n  annotations:\n    {id}: '|A|default|a'\n---\n# only this\n---\n- a list\n---\nkind: B\nmetadata: # kpt-merge: /b\n  name: b\n  annotations:\n    {id}: '|B|default|b'"),
+            ),
+            (
+                "kind: K\nmetadata:\n  name: |\n    n\n".to_owned(),
+                format!("kind: K\nmetadata:\n  name: |\n    n\n  annotations:\n    {id}: \"|K|default|n\\n\"\n"),
             ),
         ] {
             let got = marked(&text);

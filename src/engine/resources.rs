@@ -34,6 +34,7 @@ impl Engine {
     ) -> Result<(Record, Files), E> {
         loop {
             let (lock, record) = self.take(name, patient, call).await?;
+            let base = record.clone();
             let current = self.files(&record).await?;
             let (texts, binary) = sort(&current);
             let wanted = edit(&record, &texts, &binary)?;
@@ -50,7 +51,7 @@ impl Engine {
                 Ok(Some(record)) => return Ok((record, files)),
                 Ok(None) => return Err(Error::NotFound(super::About::Request).into()),
                 Err(Setback::Told(error)) => return Err(error.into()),
-                Err(_) if patient => {}
+                Err(_) if patient => self.moved_on(&base, call).await?,
                 Err(_) => return Err(Error::Modified.into()),
             }
         }

@@ -143,6 +143,11 @@ impl Declared {
         written.and_then(version_of).unwrap_or_default()
     }
 
+    /// Returns the record that was made for the intent; nothing if there was one before.
+    pub fn made(&self) -> Option<PackageRev> {
+        self.written.clone().filter(|_| self.new)
+    }
+
     /// Takes the intent out of its record, and a record that was made for it away. Returns the newest version.
     pub async fn take_back(&mut self) -> Version {
         self.undo(|record| record.spec.intent = None, self.new)

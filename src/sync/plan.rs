@@ -401,7 +401,7 @@ fn taken(mut edits: Vec<RefEdit>) -> Plan {
 
 /// Returns whether a plan finds every ref as those before it leave it.
 #[must_use]
-pub fn follows<'a>(plan: &Plan, before: impl Iterator<Item = &'a Plan> + Clone) -> bool {
+pub fn follows<'a>(plan: &Plan, before: &(impl Iterator<Item = &'a Plan> + Clone)) -> bool {
     let left = |name: &str| {
         let all = before.clone().flat_map(|plan| &plan.edits);
         all.filter(|edit| edit.name == name).last()
@@ -447,10 +447,10 @@ mod tests {
         let other = plan(&[("main", Some("b"), Some("c")), ("q/v1", None, Some("c"))]);
         let rival = plan(&[("main", Some("b"), Some("d")), ("p/v1", None, Some("d"))]);
         let stale = plan(&[("main", Some("a"), Some("e"))]);
-        assert!(follows(&one, [].iter().copied()));
-        assert!(follows(&other, [&one].into_iter()));
-        assert!(!follows(&rival, [&one].into_iter()), "two of one tag");
-        assert!(!follows(&stale, [&one].into_iter()));
+        assert!(follows(&one, &[].iter().copied()));
+        assert!(follows(&other, &[&one].into_iter()));
+        assert!(!follows(&rival, &[&one].into_iter()), "two of one tag");
+        assert!(!follows(&stale, &[&one].into_iter()));
         let joined = plan(&[
             ("main", Some("a"), Some("c")),
             ("p/v1", None, Some("b")),

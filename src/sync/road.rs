@@ -121,7 +121,7 @@ fn plan_all(
         let planned = plan(work, scope, &mut after, bench);
         let planned = planned.and_then(|plan| {
             let odds = "it is at odds with another write of the same push";
-            let fits = follows(&plan, all.iter().flatten());
+            let fits = follows(&plan, &all.iter().flatten());
             fits.then_some(plan)
                 .ok_or_else(|| git::Error::Refused(odds.into()))
         });

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::{
     git_server::{Behaviour, git_command},
-    rig::{Answer, Replica, Role, Way, World, draft, until, until_none},
+    rig::{Answer, Replica, Role, Way, World, dead, draft, until, until_none},
     truth::{disagreement, of_server},
 };
 
@@ -53,7 +53,7 @@ fn number(name: &str, default: u64) -> u64 {
 
 #[test]
 fn whatever_befalls_them_nothing_is_lost_doubled_or_overwritten() {
-    let commands = number("PORCH_COMMANDS", 100);
+    let commands = number("PORCH_COMMANDS", 60);
     let seeds: Vec<u64> = match number("PORCH_SEED", 0) {
         0 => (1..=number("PORCH_SEEDS", 20)).collect(),
         seed => vec![seed],
@@ -132,6 +132,7 @@ struct Story<'w> {
 }
 
 /// What a writer is to do.
+#[derive(Debug)]
 enum Command {
     Create(String, String),
     Append(String, String),
@@ -211,7 +212,10 @@ impl<'w> Story<'w> {
         if stranger {
             self.stranger(batch);
         }
-        for ((_, command), answer) in commands.into_iter().zip(answers) {
+        for ((which, command), answer) in commands.into_iter().zip(answers) {
+            // What a process says while it dies is not said.
+            let alive = self.replicas[which].is_alive();
+            let answer = answer.map_err(|told| if alive { told } else { dead("killed") });
             self.heard(command, answer);
         }
         for which in 0..2 {
@@ -266,7 +270,7 @@ impl<'w> Story<'w> {
         if let Err(told) = answer {
             assert!(
                 [0, 403, 404, 409, 422, 503, 504].contains(&told.code),
-                "{told:?}"
+                "{command:?}: {told:?}"
             );
             *self.tally.refused.entry(told.code).or_default() += 1;
             return;
@@ -313,7 +317,11 @@ impl<'w> Story<'w> {
                 self.move_ref(name, &made, head);
             }
             // Drafts that are forced back, and that go.
-            (Some((name, head)), 2) => self.move_ref(name, main, head),
+            (Some((name, head)), 2) => {
+                let package = name.split('/').nth(3).unwrap();
+                let made = self.import(batch, main, package, "forced\n");
+                self.move_ref(name, &made, head);
+            }
             (Some((name, head)), 3) => {
                 let _ = git_command(&self.world.bare())
                     .args(["update-ref", "-d", name, head])
@@ -340,12 +348,11 @@ impl<'w> Story<'w> {
     /// Makes a commit with another text in a package, in no branch.
     fn import(&self, batch: u64, from: &str, package: &str, text: &str) -> String {
         let mut kptfile = String::new();
-        if package.starts_with('s') {
-            let words = "apiVersion: kpt.dev/v1\nkind: Kptfile\nmetadata:\n  name: s\n";
-            kptfile = format!(
-                "M 100644 inline {package}/Kptfile\ndata {}\n{words}\n",
-                words.len()
-            );
+        if package != "elsewhere" {
+            let words =
+                format!("apiVersion: kpt.dev/v1\nkind: Kptfile\nmetadata:\n  name: {package}\n");
+            let length = words.len();
+            kptfile = format!("M 100644 inline {package}/Kptfile\ndata {length}\n{words}\n");
         }
         let reference = format!("refs/strangers/{batch}");
         let script = format!(

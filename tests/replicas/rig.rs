@@ -380,7 +380,8 @@ pub fn draft(package: &str, workspace: &str, tasks: Value) -> Value {
     })
 }
 
-fn dead(why: &str) -> Told {
+/// Returns that there was no answer.
+pub fn dead(why: &str) -> Told {
     Told {
         code: 0,
         message: why.into(),

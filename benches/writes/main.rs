@@ -93,8 +93,9 @@ const OWN: &str = "the bare request";
 fn one_life(porch: &Server, pushes: &Pushes, round: usize) -> Vec<(&'static str, Duration)> {
     let package = format!("bench-{round}");
     let name = format!("many.{package}.w");
+    let commit = pushes.commit(&package);
     vec![
-        (GIT, time(|| pushes.by_git(round))),
+        (GIT, time(|| pushes.by_git(&commit, round))),
         (OWN, time(|| pushes.by_client(round))),
         ("create", time(|| porch.create(&package))),
         ("replace resources", time(|| porch.replace(&name, "more"))),
@@ -165,11 +166,9 @@ impl Pushes {
         Self { work, access, head }
     }
 
-    /// Pushes a branch with a new commit of a small package.
-    fn by_git(&self, round: usize) {
-        let branch = format!("git-{round}");
-        let commit = self.commit(&branch);
-        let to = format!("{commit}:refs/heads/bare/{branch}");
+    /// Pushes a branch with a new commit.
+    fn by_git(&self, commit: &str, round: usize) {
+        let to = format!("{commit}:refs/heads/bare/git-{round}");
         git(&self.work, &["push", "--quiet", "--atomic", "origin", &to]);
     }
 

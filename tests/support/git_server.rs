@@ -9,7 +9,10 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -40,6 +43,12 @@ pub struct Behaviour {
     pub redirect: Option<String>,
     /// Every request is answered with these bytes and status 200.
     pub garbage: Option<Vec<u8>>,
+    /// Every push is answered with this status and these bytes, and not done.
+    pub push: Option<(u16, Vec<u8>)>,
+    /// Pushes are done, then the connection ends before the answer.
+    pub push_lost: bool,
+    /// Pushes are done, then their answers wait this long.
+    pub push_late: Option<Duration>,
 }
 
 /// A running server; it ends when dropped.
@@ -48,6 +57,7 @@ pub struct GitServer {
     ca: Option<String>,
     behaviour: Arc<Mutex<Behaviour>>,
     requests: Arc<Mutex<Vec<String>>>,
+    connections: Arc<AtomicUsize>,
     runtime: Option<tokio::runtime::Runtime>,
 }
 
@@ -90,6 +100,11 @@ impl GitServer {
         std::mem::take(&mut self.requests.lock().unwrap())
     }
 
+    /// Returns how many connections were opened so far.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
     fn start(root: &Path, tls: bool) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -108,12 +123,14 @@ impl GitServer {
         };
         let router = Router::new().fallback(answer).with_state(served);
         let (acceptor, ca) = if tls { identity() } else { (None, None) };
-        runtime.spawn(accept(listener, router, acceptor));
+        let connections = Arc::<AtomicUsize>::default();
+        runtime.spawn(accept(listener, router, acceptor, connections.clone()));
         Self {
             address,
             ca,
             behaviour,
             requests,
+            connections,
             runtime: Some(runtime),
         }
     }
@@ -157,11 +174,13 @@ async fn accept(
     listener: tokio::net::TcpListener,
     router: Router,
     acceptor: Option<tokio_rustls::TlsAcceptor>,
+    connections: Arc<AtomicUsize>,
 ) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             return;
         };
+        connections.fetch_add(1, Ordering::SeqCst);
         let (router, acceptor) = (router.clone(), acceptor.clone());
         tokio::spawn(async move {
             match acceptor {
@@ -197,7 +216,12 @@ async fn answer(State(served): State<Served>, request: Request) -> Response {
     if let Some(status) = behaviour.status {
         return (StatusCode::from_u16(status).unwrap(), "no").into_response();
     }
-    if let Some(bytes) = behaviour.garbage {
+    let is_push = request.method() == "POST" && request.uri().path().ends_with("/git-receive-pack");
+    if let Some(bytes) = behaviour
+        .garbage
+        .clone()
+        .filter(|_| !is_push || behaviour.push.is_none())
+    {
         return bytes.into_response();
     }
     if let Some(prefix) = &behaviour.redirect
@@ -215,7 +239,27 @@ async fn answer(State(served): State<Served>, request: Request) -> Response {
         let challenge = [("www-authenticate", "Basic realm=\"git\"")];
         return (StatusCode::UNAUTHORIZED, challenge, "who are you?").into_response();
     }
-    backend(&served.root, &behaviour, request).await
+    match behaviour.push.clone().filter(|_| is_push) {
+        Some((status, bytes)) => (StatusCode::from_u16(status).unwrap(), bytes).into_response(),
+        None if is_push => pushed(&served.root, &behaviour, request).await,
+        None => backend(&served.root, &behaviour, request).await,
+    }
+}
+
+/// Lets a push be done, and gives or loses the answer.
+async fn pushed(root: &Path, behaviour: &Behaviour, request: Request) -> Response {
+    let response = backend(root, behaviour, request).await;
+    if behaviour.push_lost || behaviour.push_late.is_some() {
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        tokio::time::sleep(behaviour.push_late.unwrap_or_default()).await;
+        if behaviour.push_lost {
+            let lost = futures::stream::iter([Err::<Vec<u8>, _>("the line is dead")]);
+            return Response::from_parts(parts, Body::from_stream(lost));
+        }
+        return Response::from_parts(parts, Body::from(bytes));
+    }
+    response
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {

@@ -116,6 +116,31 @@ impl Repository {
         assert!(child.wait().unwrap().success());
     }
 
+    /// Sets what the bare copy allows and offers.
+    pub fn set(&self, key: &str, value: &str) {
+        git(&self.bare(), &["config", key, value]);
+    }
+
+    /// Gives the bare copy a hook, a shell script.
+    pub fn hook(&self, name: &str, script: &str) {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.bare().join("hooks").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Returns the branches and tags of the bare copy, as git's command line tells them.
+    pub fn bare_refs(&self) -> std::collections::BTreeMap<String, String> {
+        let format = "--format=%(refname) %(objectname)";
+        let text = git(&self.bare(), &["for-each-ref", format]);
+        let pair = |line: &str| {
+            line.split_once(' ')
+                .map(|(name, id)| (name.into(), id.into()))
+        };
+        text.lines().filter_map(pair).collect()
+    }
+
     /// Returns the address of the bare copy on this disk.
     pub fn file(&self) -> Access {
         let text = format!("file://{}", self.bare().display());

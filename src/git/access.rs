@@ -1,12 +1,16 @@
 //! Where a repository is and what opens it. In comes text of users, out comes what was checked. None of it can be
 //! printed with a credential in it.
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use base64::Engine;
-use url::Url;
+use url::{Host, Url};
 
-use super::{Error, http::Link};
+use super::{
+    Error,
+    http::Link,
+    resolve::{LINK_LOCAL, is_link_local},
+};
 
 /// Longest address that is accepted, in bytes.
 const LONGEST: usize = 2048;
@@ -56,6 +60,9 @@ impl Address {
                 ));
             }
         }
+        if host(&url).is_some_and(is_link_local) {
+            return refuse(LINK_LOCAL);
+        }
         if remote && (authority(text).is_none_or(str::is_empty) || !url.has_host()) {
             return refuse("it names no host");
         }
@@ -77,6 +84,15 @@ impl Address {
     /// Returns the directory of a `file://` address.
     pub(super) fn directory(&self) -> Option<PathBuf> {
         (self.url.scheme() == "file").then(|| self.url.to_file_path().ok())?
+    }
+}
+
+/// Returns the host of a URL, if it is written as an address.
+fn host(url: &Url) -> Option<IpAddr> {
+    match url.host()? {
+        Host::Domain(_) => None,
+        Host::Ipv4(address) => Some(address.into()),
+        Host::Ipv6(address) => Some(address.into()),
     }
 }
 

@@ -14,10 +14,15 @@ use ureq::{
     Agent, Body, Timeout,
     http::Response,
     tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
+    unversioned::transport::DefaultConnector,
 };
 use url::Url;
 
-use super::{Access, Error, receive::Abilities};
+use super::{
+    Access, Error,
+    receive::Abilities,
+    resolve::{Elsewhere, LinkLocal},
+};
 
 /// How often a repository may say that it lives elsewhere.
 const REDIRECTS: usize = 5;
@@ -314,7 +319,11 @@ impl<'a> Talk<'a> {
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
         let source = error.source().and_then(|inner| inner.downcast_ref());
         let tls: Option<&rustls::Error> = inner.or(source);
+        let is_elsewhere = error
+            .get_ref()
+            .is_some_and(<dyn std::error::Error + Send + Sync>::is::<LinkLocal>);
         match error.kind() {
+            _ if is_elsewhere => Error::Refused(format!("{at}: {error}")),
             _ if tls.is_some() => Error::Certificate(format!("{at}: {error}")),
             io::ErrorKind::ConnectionRefused => {
                 Error::Unreachable(format!("{at}: connection refused"))
@@ -377,7 +386,11 @@ fn agent(access: &Access) -> Result<Agent, Error> {
         .timeout_per_read(Some(timeouts.idle))
         .timeout_per_write(Some(timeouts.idle))
         .timeout_global(Some(timeouts.whole));
-    Ok(config.build().into())
+    Ok(Agent::with_parts(
+        config.build(),
+        DefaultConnector::default(),
+        Elsewhere::default(),
+    ))
 }
 
 /// Who asks. Some servers turn away agents whose name does not begin with `git/`.

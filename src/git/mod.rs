@@ -24,6 +24,7 @@ mod push_local;
 mod receive;
 mod refs;
 mod report;
+mod resolve;
 mod scan;
 mod seed;
 mod tree;

@@ -29,6 +29,12 @@ fn addresses_that_are_none_are_refused_and_never_repeated() {
         "https:\\\\host\\r",
         "https://host:99999/r",
         "javascript:alert(1)",
+        "http://169.254.169.254/latest/meta-data",
+        "https://169.254.1.1:8443/r",
+        "http://2852039166/r",
+        "http://0xa9.0xfe.0xa9.0xfe/r",
+        "http://[fe80::1]/r",
+        "http://[::ffff:169.254.169.254]/r",
     ] {
         let refused = Address::parse(text, false).unwrap_err();
         assert!(matches!(refused, Error::Refused(_)), "{text}: {refused:?}");

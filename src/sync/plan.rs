@@ -166,7 +166,7 @@ impl View {
 /// Returns what `work` does to the refs; then `view` is as it will be after it.
 ///
 /// # Errors
-/// [`Error::BranchMissing`] if there is no branch to publish on; [`Error::Corrupt`], [`Error::Local`] if the mirror can't be
+/// [`Error::BranchMissing`] if there is no branch to begin or publish on; [`Error::Corrupt`], [`Error::Local`] if the mirror can't be
 /// read; [`Error::Refused`] for files that no tree may hold.
 pub fn plan(
     work: &Work,
@@ -240,13 +240,14 @@ impl Place<'_> {
         propose: bool,
     ) -> Result<Plan, Error> {
         let tree = bench.package_tree(files, draft.map(|draft| draft.tree.as_str()))?;
-        let base = draft
-            .map(|draft| draft.commit.clone())
-            .or_else(|| view.head.clone());
-        let parents: Vec<&str> = base.as_deref().into_iter().collect();
+        // A draft without a branch under it could never be published, nor be found by a scan.
+        let base = match draft {
+            Some(draft) => draft.commit.clone(),
+            None => self.head(view)?,
+        };
         let commit = self.commit(
             bench,
-            (base.as_deref(), &parents),
+            (Some(&base), &[base.as_str()]),
             Some(&tree),
             &self.work.message,
         )?;

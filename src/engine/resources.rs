@@ -33,7 +33,8 @@ impl Engine {
         call: &Call,
     ) -> Result<(Record, Files), E> {
         loop {
-            let (lock, record) = self.take(name, patient, call).await?;
+            let taken = self.take(name, patient, call).await;
+            let (lock, record) = taken.map_err(|error| of_files(name, error))?;
             let current = self.files(&record).await?;
             let (texts, binary) = sort(&current);
             let wanted = edit(&record, &texts, &binary)?;
@@ -87,6 +88,17 @@ impl Engine {
             outline: Some(outline),
             publishes: false,
         })
+    }
+}
+
+/// Returns the error in upstream's words for files.
+fn of_files(name: &Name, error: Error) -> Error {
+    let Name { namespace, name } = name;
+    match error {
+        Error::Busy(_) => Error::Busy(format!(
+            "another request is already in progress on package revision resources \"{namespace}/{name}\""
+        )),
+        other => other,
     }
 }
 

@@ -61,12 +61,13 @@ impl Engine {
         lock: Lock,
         call: &Call,
     ) -> Result<Record, Error> {
+        let name = undertaking.key.name();
         match self.carry_out(undertaking, lock, call).await {
             Ok(Some(record)) => Ok(record),
             Ok(None) => Err(Error::NotFound(About::Request)),
             Err(Setback::Told(error)) => Err(error),
             // Somebody made the same draft in Git, or its record.
-            Err(Setback::Changed | Setback::Lost(_)) => Err(Error::AlreadyExists(About::Request)),
+            Err(Setback::Changed | Setback::Lost(_)) => Err(exists(name)),
         }
     }
 
@@ -126,7 +127,7 @@ impl Engine {
             record.spec.observed.is_some() || intent.is_none_or(Intent::is_open)
         };
         if known.as_ref().is_some_and(stands) {
-            return Err(Error::AlreadyExists(About::Request));
+            return Err(exists(&name.name));
         }
         if !matches!(creation.task.type_.as_str(), "init" | "clone") {
             return Ok(());
@@ -242,6 +243,11 @@ pub(super) fn invalid(input: &RevisionInput, violations: Vec<Violation>) -> Erro
         name: input.object.metadata.name.clone().unwrap_or_default(),
         violations,
     }
+}
+
+/// Returns that a revision is there, under the name that it has and its caller need not have given.
+pub(super) fn exists(name: impl Into<String>) -> Error {
+    Error::AlreadyExists(About::Revision(name.into()))
 }
 
 /// Returns that the same is being created (upstream's words).

@@ -9,13 +9,14 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::{
-    About, Begin, Call, Engine, Error,
+    Begin, Call, Engine, Error,
+    create::exists,
     records::{Records, Unwritten},
     write::{Base, Setback, Undertaking},
 };
 use crate::{
     api::{IntendedEdit, Intent, PackageRev},
-    cache::{Version, version_of},
+    cache::{Version, name_of, version_of},
     sync::{Declare, Failpoints, Plan, Point},
 };
 
@@ -107,7 +108,7 @@ impl Declared {
             Err(unwritten) => {
                 self.setback = Some(match unwritten {
                     Unwritten::Changed => Setback::Changed,
-                    Unwritten::Exists => Error::AlreadyExists(About::Request).into(),
+                    Unwritten::Exists => exists(name_of(&self.next).name).into(),
                     Unwritten::Failed(error) => error.into(),
                 });
                 false

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     api::{PorchPackage, Task},
     cache::{Name, name_of, view},
-    package::{Lifecycle, PLACEHOLDER, strategy::RevisionInput},
+    package::{Lifecycle, PLACEHOLDER, PackageKey, strategy::RevisionInput},
 };
 
 /// The workspace of a package's first draft.
@@ -27,7 +27,11 @@ impl Engine {
     ) -> Result<Record, Error> {
         let (repository, name) = (&package.spec.repository, &package.spec.package_name);
         if self.packages_of(namespace, repository).contains(name) {
-            return Err(Error::AlreadyExists(About::Request));
+            let key = PackageKey {
+                repository: repository.clone(),
+                package: name.clone(),
+            };
+            return Err(Error::AlreadyExists(About::Package(key.name())));
         }
         let mut revision = crate::api::PackageRevision::default();
         revision.metadata.namespace = Some(namespace.into());

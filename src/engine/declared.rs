@@ -166,10 +166,7 @@ impl Declared {
         };
         for _ in 0..UNDOING {
             let undone = if remove {
-                self.records
-                    .remove(&record)
-                    .await
-                    .map(|()| Version::default())
+                self.records.remove(&record).await
             } else {
                 let mut next = record.clone();
                 change(&mut next);

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     api::{Observed, PackageRev, Task},
-    cache::{Name, Revision, Version, version_of, view},
+    cache::{Name, Revision, Version, name_of, version_of, view},
     git::{Scope, deletion_message},
     package::{Lifecycle, PLACEHOLDER, revision_uid},
     sync::{Deed, Work},
@@ -135,7 +135,11 @@ impl Engine {
         let namespace = record.metadata.namespace.clone().unwrap_or_default();
         let records = Records::new(&self.sync().client, &namespace);
         match records.remove(record).await {
-            Ok(()) => Ok(()),
+            Ok(version) => {
+                self.see(version).await?;
+                self.see_gone(&name_of(record)).await;
+                Ok(())
+            }
             Err(Unwritten::Failed(error)) => Err(error.into()),
             Err(_) => {
                 let name = record.metadata.name.clone().unwrap_or_default();

@@ -4,7 +4,10 @@
 
 use std::sync::Arc;
 
-use tokio::{sync::Mutex, time::timeout_at};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     About, Call, Engine, Error, Record,
@@ -145,7 +148,27 @@ impl Engine {
             after: 5,
         })?;
         self.see(version).await?;
+        self.see_gone(&Name::new(&subject.namespace, &name)).await;
         Ok(catalog.record(&subject.namespace, &name))
+    }
+
+    /// Waits until the own reflector has seen the end of a record that nothing holds any more: the version at which it is
+    /// gone is not told to whoever takes it away. One that is kept is held.
+    pub(super) async fn see_gone(&self, name: &Name) {
+        let catalog = self.means().feed.catalog();
+        let end = Instant::now() + SEEN;
+        loop {
+            let next = Version(catalog.seen().0 + 1);
+            let known = catalog.record(&name.namespace, &name.name);
+            let is_going = |record: Record| {
+                let held = record.metadata.finalizers.as_deref();
+                held.unwrap_or_default().is_empty()
+            };
+            if !known.is_some_and(is_going) || Instant::now() > end {
+                return;
+            }
+            let _ = catalog.wait_for(next, POLL).await;
+        }
     }
 
     /// Waits until the own reflector has seen a version.
@@ -172,6 +195,10 @@ impl Engine {
             declared.take_back().await
         };
         let _ = self.see(newest).await;
+        if matches!(undertaking.base, Base::New) && !uncertain {
+            self.see_gone(&name_in(&undertaking.home, &undertaking.key))
+                .await;
+        }
         match failure {
             Failure::Stopped => declared.setback.take().unwrap_or(Error::TimedOut.into()),
             Failure::Lost { reference } => {
@@ -201,6 +228,8 @@ impl Engine {
     }
 }
 
+/// The longest wait for something that may have happened unseen.
+const POLL: std::time::Duration = std::time::Duration::from_millis(250);
 /// How long what was written may take to come round.
 const SEEN: std::time::Duration = std::time::Duration::from_secs(30);
 

@@ -21,6 +21,7 @@ use crate::{
     package::{
         Files, KPTFILE, Lifecycle, RevisionKey,
         kptfile::{self, Change},
+        revision_number,
         strategy::RevisionInput,
     },
     sync::{Deed, Draft, Point, Work},
@@ -51,22 +52,26 @@ impl Engine {
         edit: impl Fn(&PackageRevision) -> Result<RevisionInput, E>,
         call: &Call,
     ) -> Result<Record, E> {
-        let mut attempts = 0;
+        let (mut attempts, mut taken) = (0, 0);
         loop {
             let (lock, record) = self.take(name, patient, call).await?;
             let old = view::package_revision(&record);
             let old = old.ok_or_else(|| Error::NotFound(About::Request))?;
             let new = edit(&old)?;
             let wish = wish(way, &record, &old, &new)?;
-            match self.fulfil(record, lock, wish, call).await {
+            match self.fulfil(record, lock, (wish, taken), call).await {
                 Ok(record) => return Ok(record),
                 Err(Setback::Told(error)) => return Err(error.into()),
                 Err(Setback::Changed) if !patient => return Err(Error::Modified.into()),
                 Err(Setback::Changed) => {}
                 Err(Setback::Lost(reference)) => {
                     attempts += 1;
-                    // A tag that was taken says nothing about this object: another number is.
+                    // A tag that was taken says nothing about this object: another number is. It need not be that of a
+                    // revision that is known by now: a tag may stand for anything.
                     let own = !reference.starts_with("refs/tags/");
+                    if let Some((_, number)) = reference.rsplit_once('/').filter(|_| !own) {
+                        taken = taken.max(revision_number(number));
+                    }
                     if attempts == ATTEMPTS || (own && !patient) {
                         return Err(Error::Modified.into());
                     }
@@ -142,7 +147,7 @@ impl Engine {
         &self,
         record: Record,
         lock: Lock,
-        wish: Wish,
+        (wish, taken): (Wish, i64),
         call: &Call,
     ) -> Result<Record, Setback> {
         match wish {
@@ -160,7 +165,7 @@ impl Engine {
                 metadata,
             } => {
                 let undertaking = self
-                    .undertake(&record, (to, &content), metadata, call)
+                    .undertake(&record, (to, &content, taken), metadata, call)
                     .await?;
                 if call.dry_run {
                     return Ok(undertaking.rehearsed(&record, to));
@@ -213,7 +218,7 @@ impl Engine {
     async fn undertake(
         &self,
         record: &Record,
-        (to, content): (Lifecycle, &[Change]),
+        (to, content, taken): (Lifecycle, &[Change], i64),
         metadata: UserMetadata,
         call: &Call,
     ) -> Result<Undertaking, Error> {
@@ -222,7 +227,7 @@ impl Engine {
         let observed = observed(record)?;
         let mut outline = Outline::of(observed);
         let step = if content.is_empty() {
-            self.step(record, observed, to)?
+            self.step(record, observed, (to, taken))?
         } else {
             let files = self.edited(record, content).await?;
             let kptfile = files.get(KPTFILE).map_or(&[][..], Vec::as_slice);
@@ -238,8 +243,13 @@ impl Engine {
         ))
     }
 
-    /// Returns what brings a revision from where it is in its life to where it is wanted.
-    fn step(&self, record: &Record, observed: &Observed, to: Lifecycle) -> Result<Step, Error> {
+    /// Returns what brings a revision from where it is in its life to where it is wanted; numbers up to `taken` are.
+    fn step(
+        &self,
+        record: &Record,
+        observed: &Observed,
+        (to, taken): (Lifecycle, i64),
+    ) -> Result<Step, Error> {
         use Lifecycle::{DeletionProposed, Draft, Proposed, Published};
         let git = &observed.git;
         let commit = git.commit.clone();
@@ -252,7 +262,7 @@ impl Engine {
                 draft: draft_of(observed),
             },
             (Proposed, Published) => {
-                let number = self.next_number(record, observed);
+                let number = self.next_number(record, observed).max(taken + 1);
                 let draft = draft_of(observed);
                 let message = approval_message(&git.directory, &observed.workspace, number);
                 return Ok(Step {

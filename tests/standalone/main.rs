@@ -19,3 +19,4 @@ mod process;
 mod serve;
 mod trouble;
 mod watching;
+mod writing;

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     Error, Mirrors, Target,
     mirrors::Place,
-    plan::{Plan, Work},
+    plan::{Plan, Work, are_chained},
     road::{Drafted, How, Road, has_landed},
     secrets::{self, Keys},
 };
@@ -225,6 +225,9 @@ async fn together(road: &Road, mut jobs: Vec<Job>) -> Vec<Job> {
     let Ok(plans) = plans.into_iter().collect::<Result<Vec<_>, _>>() else {
         return jobs;
     };
+    if !are_chained(&plans) {
+        return jobs;
+    }
     let both = jobs.iter_mut().zip(&plans);
     let declared = join_all(both.map(|(job, plan)| (job.declare)(plan))).await;
     if !declared.into_iter().all(|yes| yes) {

@@ -413,3 +413,46 @@ pub fn join<'a>(plans: impl IntoIterator<Item = &'a Plan>) -> Vec<RefEdit> {
     }
     joined
 }
+
+/// Returns whether plans can be pushed together: one that moves a ref expects what those before it leave there. Two that
+/// create the same ref, such as the tag of one number, can't both come to pass.
+#[must_use]
+pub fn are_chained(plans: &[Plan]) -> bool {
+    let mut left: BTreeMap<&str, Option<&String>> = BTreeMap::new();
+    let mut edits = plans.iter().flat_map(|plan| &plan.edits);
+    edits.all(|edit| {
+        let before = left.insert(&edit.name, edit.to.as_ref());
+        before.is_none_or(|before| before == edit.from.as_ref())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plans_go_together_if_each_stands_on_the_one_before() {
+        let plan = |edits: &[(&str, &str, &str)]| {
+            let id = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+            let edits = edits.iter().map(|(name, from, to)| RefEdit {
+                name: (*name).into(),
+                from: id(from),
+                to: id(to),
+            });
+            Plan {
+                edits: edits.collect(),
+                ..taken(Vec::new())
+            }
+        };
+        let one = plan(&[("main", "a", "b"), ("tags/p/v2", "", "b")]);
+        for (next, want) in [
+            (plan(&[("main", "b", "c"), ("tags/q/v1", "", "c")]), true),
+            (plan(&[("main", "b", "c"), ("tags/p/v2", "", "c")]), false),
+            (plan(&[("main", "a", "c")]), false),
+            (plan(&[("tags/p/v2", "b", "")]), true),
+            (plan(&[("other", "", "c")]), true),
+        ] {
+            assert_eq!(are_chained(&[one.clone(), next.clone()]), want, "{next:?}");
+        }
+    }
+}

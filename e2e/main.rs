@@ -1,11 +1,21 @@
 //! Porch against the real thing: etcd, kube-apiserver and kube-controller-manager, as `e2e/run` provides them.
 
 mod callers;
+#[path = "../tests/writing/checks.rs"]
+mod checks;
 mod clients;
+#[path = "../tests/writing/contents.rs"]
+mod contents;
 mod contract;
+#[path = "../tests/writing/copies.rs"]
+mod copies;
 #[path = "../tests/support/copy.rs"]
 mod copy;
+#[path = "../tests/writing/crowd.rs"]
+mod crowd;
 mod definitions;
+#[path = "../tests/writing/desk.rs"]
+mod desk;
 mod feed;
 #[path = "../tests/contract/follow.rs"]
 mod follow;
@@ -13,14 +23,25 @@ mod follow;
 mod git_server;
 #[path = "../tests/contract/kubectl.rs"]
 mod kubectl;
+#[path = "../tests/writing/life.rs"]
+mod life;
+#[path = "../tests/writing/owned.rs"]
+mod owned;
 mod plane;
 #[path = "../tests/contract/reads.rs"]
 mod reads;
 #[path = "../tests/support/record.rs"]
 mod record;
+#[path = "../tests/writing/refusals.rs"]
+mod refusals;
 mod replicas;
 mod repositories;
+#[path = "../tests/support/repository.rs"]
+mod repository;
 mod rig;
 mod served;
+mod server;
+#[path = "../tests/writing/strangers.rs"]
+mod strangers;
 #[path = "../tests/contract/subject.rs"]
 mod subject;

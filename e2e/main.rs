@@ -2,13 +2,23 @@
 
 mod authority;
 mod callers;
+#[path = "../tests/writing/checks.rs"]
+mod checks;
 mod clients;
 #[path = "../tests/support/collector.rs"]
 mod collector;
+#[path = "../tests/writing/contents.rs"]
+mod contents;
 mod contract;
+#[path = "../tests/writing/copies.rs"]
+mod copies;
 #[path = "../tests/support/copy.rs"]
 mod copy;
+#[path = "../tests/writing/crowd.rs"]
+mod crowd;
 mod definitions;
+#[path = "../tests/writing/desk.rs"]
+mod desk;
 mod feed;
 mod figures;
 #[path = "../tests/contract/follow.rs"]
@@ -18,18 +28,29 @@ mod git_server;
 mod history;
 #[path = "../tests/contract/kubectl.rs"]
 mod kubectl;
+#[path = "../tests/writing/life.rs"]
+mod life;
 mod outages;
+#[path = "../tests/writing/owned.rs"]
+mod owned;
 mod plane;
 #[path = "../tests/contract/reads.rs"]
 mod reads;
 #[path = "../tests/support/record.rs"]
 mod record;
+#[path = "../tests/writing/refusals.rs"]
+mod refusals;
 mod replicas;
 mod repositories;
+#[path = "../tests/support/repository.rs"]
+mod repository;
 mod rig;
 mod rights;
 mod served;
+mod server;
 mod shards;
+#[path = "../tests/writing/strangers.rs"]
+mod strangers;
 #[path = "../tests/contract/subject.rs"]
 mod subject;
 mod traces;

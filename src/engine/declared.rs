@@ -144,6 +144,11 @@ impl Declared {
         written.and_then(version_of).unwrap_or_default()
     }
 
+    /// Returns the record that was made for the intent; nothing if there was one before.
+    pub fn made(&self) -> Option<PackageRev> {
+        self.written.clone().filter(|_| self.new)
+    }
+
     /// Takes the intent out of its record, and a record that was made for it away. Returns the newest version.
     pub async fn take_back(&mut self) -> Version {
         self.undo(|record| record.spec.intent = None, self.new)
@@ -166,10 +171,7 @@ impl Declared {
         };
         for _ in 0..UNDOING {
             let undone = if remove {
-                self.records
-                    .remove(&record)
-                    .await
-                    .map(|()| Version::default())
+                self.records.remove(&record).await
             } else {
                 let mut next = record.clone();
                 change(&mut next);

@@ -51,11 +51,11 @@ impl Engine {
         for _ in 0..ATTEMPTS {
             let (lock, record) = self.take(name, false, call).await?;
             agree(name, &record, terms)?;
-            match self.let_go((record, lock), terms, call).await {
+            match self.let_go((record.clone(), lock), terms, call).await {
                 Ok(departed) => return Ok(departed),
                 Err(Setback::Told(error)) => return Err(error),
                 Err(_) if terms.version.is_some() => return Err(Error::Modified),
-                Err(_) => {}
+                Err(_) => self.moved_on(&record, call).await?,
             }
         }
         Err(Error::Modified)
@@ -135,7 +135,7 @@ impl Engine {
         let namespace = record.metadata.namespace.clone().unwrap_or_default();
         let records = Records::new(&self.sync().client, &namespace);
         match records.remove(record).await {
-            Ok(()) => Ok(()),
+            Ok(_) => Ok(self.see_gone(record).await?),
             Err(Unwritten::Failed(error)) => Err(error.into()),
             Err(_) => {
                 let name = record.metadata.name.clone().unwrap_or_default();

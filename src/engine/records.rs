@@ -7,7 +7,10 @@ use kube::{
 };
 
 use super::Error;
-use crate::api::PackageRev;
+use crate::{
+    api::PackageRev,
+    cache::{Version, version_of},
+};
 
 /// Why a record was not written.
 #[derive(Debug)]
@@ -60,11 +63,12 @@ impl Records {
         })
     }
 
-    /// Takes a record of ours away that has the version in here: first what holds it, then itself.
+    /// Takes a record of ours away that has the version in here: first what holds it, then itself. Returns the version at
+    /// which nothing held it any more; that at which it was gone is not told.
     ///
     /// # Errors
     /// [`Unwritten`].
-    pub async fn remove(&self, record: &PackageRev) -> Result<(), Unwritten> {
+    pub async fn remove(&self, record: &PackageRev) -> Result<Version, Unwritten> {
         let mut free = record.clone();
         free.metadata.finalizers = None;
         let free = self.replace(&free).await?;
@@ -75,8 +79,10 @@ impl Records {
         };
         let params = DeleteParams::default().preconditions(only);
         match self.api.delete(name, &params).await {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Ok(_) => Ok(version_of(&free).unwrap_or_default()),
+            Err(kube::Error::Api(status)) if status.code == 404 => {
+                Ok(version_of(&free).unwrap_or_default())
+            }
             Err(kube::Error::Api(status)) if status.code == 409 => Err(Unwritten::Changed),
             Err(error) => Err(failed(&error)),
         }

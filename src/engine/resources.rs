@@ -35,6 +35,7 @@ impl Engine {
         loop {
             let taken = self.take(name, patient, call).await;
             let (lock, record) = taken.map_err(|error| of_files(name, error))?;
+            let base = record.clone();
             let current = self.files(&record).await?;
             let (texts, binary) = sort(&current);
             let wanted = edit(&record, &texts, &binary)?;
@@ -51,7 +52,7 @@ impl Engine {
                 Ok(Some(record)) => return Ok((record, files)),
                 Ok(None) => return Err(Error::NotFound(super::About::Request).into()),
                 Err(Setback::Told(error)) => return Err(error.into()),
-                Err(_) if patient => {}
+                Err(_) if patient => self.moved_on(&base, call).await?,
                 Err(_) => return Err(Error::Modified.into()),
             }
         }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     About, Call, Engine, Error, Record,
@@ -11,12 +11,12 @@ use super::{
     locks::Lock,
     records::{Records, Unwritten},
     surroundings::Home,
-    wish::{Wish, wish},
+    wish::{Wish, carried, wish},
     write::{Base, Setback, Undertaking},
 };
 use crate::{
     api::{Observed, PackageRev, PackageRevision, Task, UserMetadata},
-    cache::{Name, Version, version_of, view},
+    cache::{Name, Version, name_of, version_of, view},
     git::{approval_message, task_message},
     package::{
         Files, KPTFILE, Lifecycle, RevisionKey,
@@ -28,6 +28,8 @@ use crate::{
 
 /// How often a write is computed anew because of what a stranger did to Git.
 const ATTEMPTS: u32 = 4;
+/// How often a publication is given another number: each time somebody else got the one before.
+const NUMBERS: u32 = 64;
 
 /// Which way a revision is updated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,26 +53,34 @@ impl Engine {
         edit: impl Fn(&PackageRevision) -> Result<RevisionInput, E>,
         call: &Call,
     ) -> Result<Record, E> {
-        let mut attempts = 0;
+        let (mut attempts, mut numbers, mut taken) = (0, 0, 0);
         loop {
             let (lock, record) = self.take(name, patient, call).await?;
+            let base = record.clone();
             let old = view::package_revision(&record);
             let old = old.ok_or_else(|| Error::NotFound(About::Request))?;
             let new = edit(&old)?;
             let wish = wish(way, &record, &old, &new)?;
-            match self.fulfil(record, lock, wish, call).await {
+            match self.fulfil((record, lock), wish, taken, call).await {
                 Ok(record) => return Ok(record),
                 Err(Setback::Told(error)) => return Err(error.into()),
                 Err(Setback::Changed) if !patient => return Err(Error::Modified.into()),
-                Err(Setback::Changed) => {}
-                Err(Setback::Lost(reference)) => {
-                    attempts += 1;
-                    // A tag that was taken says nothing about this object: another number is.
-                    let own = !reference.starts_with("refs/tags/");
-                    if attempts == ATTEMPTS || (own && !patient) {
-                        return Err(Error::Modified.into());
+                // Whoever was faster is seen soon; until then every attempt would lose again.
+                Err(Setback::Changed) => self.moved_on(&base, call).await?,
+                Err(Setback::Lost(reference)) => match number_of(&reference) {
+                    // A tag that was taken says nothing about this object: there are other numbers.
+                    Some(number) if numbers < NUMBERS => {
+                        numbers += 1;
+                        taken = taken.max(number);
                     }
-                }
+                    Some(_) => return Err(Error::Modified.into()),
+                    None => {
+                        attempts += 1;
+                        if attempts == ATTEMPTS || !patient {
+                            return Err(Error::Modified.into());
+                        }
+                    }
+                },
             }
         }
     }
@@ -119,20 +129,16 @@ impl Engine {
     }
 
     /// Waits until something newer than a record was seen.
-    async fn moved_on(&self, record: &PackageRev, call: &Call) -> Result<(), Error> {
-        let version = version_of(record).unwrap_or_default();
-        let left = call
-            .deadline
-            .saturating_duration_since(tokio::time::Instant::now());
-        let next = Version(version.0 + 1).max(self.means().feed.catalog().seen());
-        let seen = self
-            .means()
-            .feed
-            .catalog()
-            .wait_for(Version(next.0 + 1), left.min(POLL));
-        // It is looked at anew in either case.
-        let _ = seen.await;
-        if call.deadline <= tokio::time::Instant::now() {
+    pub(super) async fn moved_on(&self, record: &PackageRev, call: &Call) -> Result<(), Error> {
+        let (catalog, name) = (self.means().feed.catalog(), name_of(record));
+        let next = Version(catalog.seen().0 + 1);
+        let known = catalog.record(&name.namespace, &name.name);
+        if known.as_deref().and_then(version_of) == version_of(record) {
+            let left = call.deadline.saturating_duration_since(Instant::now());
+            // It is looked at anew in either case.
+            let _ = catalog.wait_for(next, left.min(POLL)).await;
+        }
+        if call.deadline <= Instant::now() {
             return Err(Error::TimedOut);
         }
         Ok(())
@@ -140,9 +146,9 @@ impl Engine {
 
     async fn fulfil(
         &self,
-        record: Record,
-        lock: Lock,
+        (record, lock): (Record, Lock),
         wish: Wish,
+        taken: i64,
         call: &Call,
     ) -> Result<Record, Setback> {
         match wish {
@@ -159,9 +165,8 @@ impl Engine {
                 content,
                 metadata,
             } => {
-                let undertaking = self
-                    .undertake(&record, (to, &content), metadata, call)
-                    .await?;
+                let content = (to, content.as_slice(), taken);
+                let undertaking = self.undertake(&record, content, metadata, call).await?;
                 if call.dry_run {
                     return Ok(undertaking.rehearsed(&record, to));
                 }
@@ -180,6 +185,15 @@ impl Engine {
         call: &Call,
     ) -> Result<Record, Setback> {
         let mut next = record.as_ref().clone();
+        if let Some(late) = next
+            .spec
+            .intent
+            .as_mut()
+            .and_then(|it| it.metadata.as_mut())
+        {
+            // A write that lapsed may come to pass after all: it brings its own share then, and takes nothing away.
+            *late = carried(late, &record.spec.metadata, &metadata);
+        }
         next.spec.metadata = metadata;
         if call.dry_run {
             return Ok(Arc::new(next));
@@ -201,11 +215,7 @@ impl Engine {
                 Ok(Arc::new(next))
             }
             Err(Unwritten::Failed(error)) => Err(error.into()),
-            Err(_) => {
-                // Whoever was faster is seen soon; until then every attempt would lose again.
-                self.moved_on(&record, call).await?;
-                Err(Setback::Changed)
-            }
+            Err(_) => Err(Setback::Changed),
         }
     }
 
@@ -213,7 +223,7 @@ impl Engine {
     async fn undertake(
         &self,
         record: &Record,
-        (to, content): (Lifecycle, &[Change]),
+        (to, content, taken): (Lifecycle, &[Change], i64),
         metadata: UserMetadata,
         call: &Call,
     ) -> Result<Undertaking, Error> {
@@ -222,7 +232,7 @@ impl Engine {
         let observed = observed(record)?;
         let mut outline = Outline::of(observed);
         let step = if content.is_empty() {
-            self.step(record, observed, to)?
+            self.step(record, observed, (to, taken))?
         } else {
             let files = self.edited(record, content).await?;
             let kptfile = files.get(KPTFILE).map_or(&[][..], Vec::as_slice);
@@ -238,8 +248,14 @@ impl Engine {
         ))
     }
 
-    /// Returns what brings a revision from where it is in its life to where it is wanted.
-    fn step(&self, record: &Record, observed: &Observed, to: Lifecycle) -> Result<Step, Error> {
+    /// Returns what brings a revision from where it is in its life to where it is wanted; numbers up to `taken` are not
+    /// to be had.
+    fn step(
+        &self,
+        record: &Record,
+        observed: &Observed,
+        (to, taken): (Lifecycle, i64),
+    ) -> Result<Step, Error> {
         use Lifecycle::{DeletionProposed, Draft, Proposed, Published};
         let git = &observed.git;
         let commit = git.commit.clone();
@@ -252,7 +268,7 @@ impl Engine {
                 draft: draft_of(observed),
             },
             (Proposed, Published) => {
-                let number = self.next_number(record, observed);
+                let number = self.next_number(record, observed).max(taken + 1);
                 let draft = draft_of(observed);
                 let message = approval_message(&git.directory, &observed.workspace, number);
                 return Ok(Step {
@@ -307,6 +323,12 @@ impl Engine {
 
 /// The longest wait for something that may have happened unseen.
 const POLL: std::time::Duration = std::time::Duration::from_millis(250);
+
+/// Returns the number of a revision that a tag stands for.
+fn number_of(reference: &str) -> Option<i64> {
+    let tag = reference.strip_prefix("refs/tags/")?;
+    tag.rsplit_once("/v")?.1.parse().ok()
+}
 
 /// A deed and the message of its commit.
 pub(super) struct Step {

@@ -1,6 +1,8 @@
 //! What the user of a package revision wants of it: the object as it is and as it should be in, what is to be done out, or
 //! everything that is wrong with it. Pure.
 
+use std::collections::BTreeMap;
+
 use super::{Error, update::Way};
 use crate::{
     api::{LATEST_LABEL, PackageRev, PackageRevision, UserMetadata},
@@ -77,5 +79,74 @@ pub fn user_metadata(record: &PackageRev, new: &RevisionInput) -> UserMetadata {
         finalizers: asked.finalizers.clone().unwrap_or_default(),
         owner_references: asked.owner_references.clone().unwrap_or_default(),
         ..record.spec.metadata.clone()
+    }
+}
+
+/// Returns `other` with what changed between `from` and `to`.
+pub fn carried(other: &UserMetadata, from: &UserMetadata, to: &UserMetadata) -> UserMetadata {
+    let mut new = other.clone();
+    carry(&mut new.labels, &from.labels, &to.labels);
+    carry(&mut new.annotations, &from.annotations, &to.annotations);
+    if from.finalizers != to.finalizers {
+        new.finalizers.clone_from(&to.finalizers);
+    }
+    if from.owner_references != to.owner_references {
+        new.owner_references.clone_from(&to.owner_references);
+    }
+    if from.deletion_timestamp != to.deletion_timestamp {
+        new.deletion_timestamp.clone_from(&to.deletion_timestamp);
+    }
+    if from.managed_fields != to.managed_fields {
+        new.managed_fields.clone_from(&to.managed_fields);
+    }
+    new
+}
+
+/// Does to a map what leads from one map to another.
+fn carry(
+    map: &mut BTreeMap<String, String>,
+    from: &BTreeMap<String, String>,
+    to: &BTreeMap<String, String>,
+) {
+    for key in from.keys().filter(|key| !to.contains_key(*key)) {
+        map.remove(key);
+    }
+    let new = to
+        .iter()
+        .filter(|(key, value)| from.get(*key) != Some(value));
+    map.extend(new.map(|(key, value)| (key.clone(), value.clone())));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(labels: &[(&str, &str)]) -> UserMetadata {
+        let pairs = labels
+            .iter()
+            .map(|(key, value)| ((*key).into(), (*value).into()));
+        UserMetadata {
+            labels: pairs.collect(),
+            ..UserMetadata::default()
+        }
+    }
+
+    #[test]
+    fn what_changed_meanwhile_is_carried_and_the_rest_stays() {
+        let late = labels(&[("mine", "1"), ("old", "1"), ("both", "late")]);
+        let from = labels(&[("old", "1"), ("both", "0")]);
+        for (to, want) in [
+            (from.clone(), late.clone()),
+            (
+                labels(&[("old", "1"), ("both", "0"), ("new", "1")]),
+                labels(&[("mine", "1"), ("old", "1"), ("both", "late"), ("new", "1")]),
+            ),
+            (
+                labels(&[("both", "newer")]),
+                labels(&[("mine", "1"), ("both", "newer")]),
+            ),
+        ] {
+            assert_eq!(carried(&late, &from, &to), want);
+        }
     }
 }

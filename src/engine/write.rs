@@ -2,9 +2,12 @@
 //! is to be done and what the records say then, out goes the record. What was begun is finished in a task of its own,
 //! whoever listens; what was not sent is taken back.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::Mutex, time::timeout_at};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     About, Call, Engine, Error, Record,
@@ -15,8 +18,8 @@ use super::{
     surroundings::Home,
 };
 use crate::{
-    api::UserMetadata,
-    cache::{Name, Version},
+    api::{PackageRev, UserMetadata},
+    cache::{Name, Version, name_of},
     git::Found,
     package::RevisionKey,
     sync::{self, Aftermath, Failure, Plan, Point, Work, settle_push},
@@ -145,7 +148,27 @@ impl Engine {
             after: 5,
         })?;
         self.see(version).await?;
+        if let (Base::Known(record), None) = (&undertaking.base, &undertaking.outline) {
+            self.see_gone(record).await?;
+        }
         Ok(catalog.record(&subject.namespace, &name))
+    }
+
+    /// Waits until the own reflector has seen that a record is gone; nobody is told the version of that.
+    pub(super) async fn see_gone(&self, record: &PackageRev) -> Result<(), Error> {
+        let (catalog, name) = (self.means().feed.catalog(), name_of(record));
+        let end = Instant::now() + SEEN;
+        loop {
+            let next = Version(catalog.seen().0 + 1);
+            let known = catalog.record(&name.namespace, &name.name);
+            if known.is_none_or(|known| known.metadata.uid != record.metadata.uid) {
+                return Ok(());
+            }
+            if Instant::now() > end {
+                return self.see(next).await;
+            }
+            let _ = catalog.wait_for(next, BREATH).await;
+        }
     }
 
     /// Waits until the own reflector has seen a version.
@@ -166,12 +189,17 @@ impl Engine {
     ) -> Setback {
         let mut declared = declared.lock().await;
         let uncertain = matches!(failure, Failure::Uncertain(_));
-        let newest = if uncertain {
-            declared.lapse((self.sync().clock)()).await
+        if uncertain {
+            let newest = declared.lapse((self.sync().clock)()).await;
+            let _ = self.see(newest).await;
         } else {
-            declared.take_back().await
-        };
-        let _ = self.see(newest).await;
+            let made = declared.made();
+            let newest = declared.take_back().await;
+            let _ = self.see(newest).await;
+            if let Some(made) = made {
+                let _ = self.see_gone(&made).await;
+            }
+        }
         match failure {
             Failure::Stopped => declared.setback.take().unwrap_or(Error::TimedOut.into()),
             Failure::Lost { reference } => {
@@ -202,7 +230,9 @@ impl Engine {
 }
 
 /// How long what was written may take to come round.
-const SEEN: std::time::Duration = std::time::Duration::from_secs(30);
+const SEEN: Duration = Duration::from_secs(30);
+/// The longest wait for what may have been seen already.
+const BREATH: Duration = Duration::from_millis(250);
 
 impl Undertaking {
     fn found(&self, plan: &Plan) -> Vec<Found> {

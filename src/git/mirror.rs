@@ -135,6 +135,13 @@ impl Mirror {
             .is_ok_and(|id| self.repository.odb().is_ok_and(|odb| odb.exists(id)))
     }
 
+    /// Returns the whole id of the one commit that begins so, of those that the mirror holds.
+    #[must_use]
+    pub fn commit_of(&self, beginning: &str) -> Option<String> {
+        let found = self.repository.find_commit_by_prefix(beginning).ok()?;
+        Some(found.id().to_string())
+    }
+
     /// Returns whether one commit has another in its history; not if either is missing.
     #[must_use]
     pub fn reaches(&self, commit: &str, ancestor: &str) -> bool {

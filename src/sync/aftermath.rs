@@ -155,6 +155,15 @@ impl Aftermath {
             .is_some_and(|observed| view::package_key(record, observed) == self.key.package)
     }
 
+    /// Returns the ref of a revision that the push took away: it is gone, also where somebody else had done that before.
+    fn gone<'a>(&self, records: &'a [Arc<PackageRev>]) -> Option<&'a String> {
+        let name = self.key.name();
+        let mut own = records.iter().filter(|_| self.found.is_empty());
+        let own = own.find(|record| record.metadata.name.as_deref() == Some(&name))?;
+        let reference = &view::observed(own)?.git.ref_;
+        Some(reference).filter(|name| **name != self.subject.scope.branch_ref())
+    }
+
     /// Returns the refs of the package as the records tell, and as the push left them.
     fn refs(&self, records: &[Arc<PackageRev>]) -> Refs {
         let mut targets: HashMap<String, String> = HashMap::new();
@@ -171,6 +180,9 @@ impl Aftermath {
                 Some(commit) => targets.insert(edit.name.clone(), commit.clone()),
                 None => targets.remove(&edit.name),
             };
+        }
+        if let Some(own) = self.gone(records) {
+            targets.remove(own);
         }
         let targets = targets.iter().map(|(name, commit)| {
             let (id, commit) = (commit.clone(), commit.clone());

@@ -93,6 +93,13 @@ mod armed {
             });
         }
 
+        /// Returns whether the place was not come to yet.
+        #[must_use]
+        pub fn is_armed(&self) -> bool {
+            let armed = self.armed.lock().expect("nobody panics with the lock held");
+            armed.is_some()
+        }
+
         /// Lets the process live.
         pub fn disarm(&self) {
             *self.armed.lock().expect("nobody panics with the lock held") = None;

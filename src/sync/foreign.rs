@@ -56,7 +56,10 @@ pub async fn foreign(
     Ok(Foreign { files, lock })
 }
 
-/// What is to be read: one ref, or a commit that some ref reaches.
+/// Fewest digits of a commit's id that name it: git prints no fewer.
+const FEWEST_DIGITS: usize = 7;
+
+/// What is to be read: one ref, or a commit that some ref reaches, by its id or how that begins.
 enum Wanted {
     Ref(String, RefTarget),
     Commit(String, Refs),
@@ -68,33 +71,36 @@ async fn read(
     (wanted, directory): (Wanted, &str),
     source: &GitPackage,
 ) -> Result<(Contents, String), Error> {
-    let (refs, commit) = match wanted {
+    let (refs, id) = match wanted {
         Wanted::Ref(name, target) => {
-            let commit = target.commit.clone();
+            let id = target.commit.clone();
             let refs: Refs = [(name.as_str(), target)].into_iter().collect();
-            (refs, commit)
+            (refs, id)
         }
-        Wanted::Commit(commit, refs) => (refs, commit),
+        Wanted::Commit(id, refs) => (refs, id),
     };
     means.mirrors.fetch(place, access, refs).await?;
-    let (path, id) = (directory.to_owned(), commit.clone());
+    let path = directory.to_owned();
     let found = means
         .mirrors
         .read(place, move |mirror| files(mirror, &id, &path))
         .await?;
-    let found = found.ok_or_else(|| {
+    found.ok_or_else(|| {
         let why = format!("cannot find package {}@{}", source.directory, source.ref_);
         invalid("git.directory", why)
-    })?;
-    Ok((found, commit))
+    })
 }
 
-/// Returns the files of a package; nothing if there is none, or no such commit.
-fn files(mirror: &Mirror, commit: &str, directory: &str) -> Result<Option<Contents>, git::Error> {
-    if !mirror.contains(commit) {
+/// Returns the files of a package and the whole id of their commit; nothing if there is none, or no such commit.
+fn files(
+    mirror: &Mirror,
+    commit: &str,
+    directory: &str,
+) -> Result<Option<(Contents, String)>, git::Error> {
+    let Some(commit) = mirror.commit_of(commit) else {
         return Ok(None);
-    }
-    let Some(tree) = Workbench::new(mirror)?.tree_of(commit, directory)? else {
+    };
+    let Some(tree) = Workbench::new(mirror)?.tree_of(&commit, directory)? else {
         return Ok(None);
     };
     let files = git::files(mirror, &tree, Limits::default())?;
@@ -105,7 +111,7 @@ fn files(mirror: &Mirror, commit: &str, directory: &str) -> Result<Option<Conten
     Ok(files
         .iter()
         .any(|(path, _)| path == "Kptfile")
-        .then_some(files))
+        .then_some((files, commit)))
 }
 
 /// Returns what a text names, in upstream's order: the package's own tag or branch, then any, then a commit.
@@ -124,7 +130,8 @@ fn choose(refs: &Refs, directory: &str, text: &str) -> Option<Wanted> {
             return Some(Wanted::Ref(name, target.clone()));
         }
     }
-    let is_id = text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let has_length = (FEWEST_DIGITS..=40).contains(&text.len());
+    let is_id = has_length && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_id.then(|| Wanted::Commit(text.to_lowercase(), refs.clone()))
 }
 
@@ -189,7 +196,12 @@ mod tests {
             assert_eq!(chosen, want.map(id), "{directory} {text}");
         }
         let commit = "abcdefabcdefabcdefabcdefabcdefabcdefabcd";
-        assert!(matches!(choose(&refs, "a", commit), Some(Wanted::Commit(id, _)) if id == commit));
+        for id in [commit, &commit[..7]] {
+            assert!(
+                matches!(choose(&refs, "a", id), Some(Wanted::Commit(found, _)) if found == id)
+            );
+        }
+        assert!(choose(&refs, "a", &commit[..6]).is_none());
     }
 
     #[test]

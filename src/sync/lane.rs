@@ -217,14 +217,27 @@ impl Lane {
 }
 
 /// Does as many works as can be done in one push, and returns the others.
-async fn together(road: &Road, mut jobs: Vec<Job>) -> Vec<Job> {
+async fn together(road: &Road, jobs: Vec<Job>) -> Vec<Job> {
     let works = jobs.iter().map(|job| job.work.clone()).collect();
     let Ok(Drafted { plans, pack }) = road.draft(works, (None, false)).await else {
         return jobs;
     };
-    let Ok(plans) = plans.into_iter().collect::<Result<Vec<_>, _>>() else {
-        return jobs;
-    };
+    let (mut fit, mut plans_of_fit, mut rest) = (Vec::new(), Vec::new(), Vec::new());
+    for (job, plan) in jobs.into_iter().zip(plans) {
+        match plan {
+            Ok(plan) => {
+                fit.push(job);
+                plans_of_fit.push(plan);
+            }
+            Err(_) => rest.push(job),
+        }
+    }
+    let left = joint(road, fit, (plans_of_fit, pack)).await;
+    left.into_iter().chain(rest).collect()
+}
+
+/// Does works as they are planned in one push, and returns those that are still to be done.
+async fn joint(road: &Road, mut jobs: Vec<Job>, (plans, pack): (Vec<Plan>, Pack)) -> Vec<Job> {
     let both = jobs.iter_mut().zip(&plans);
     let declared = join_all(both.map(|(job, plan)| (job.declare)(plan))).await;
     if !declared.into_iter().all(|yes| yes) {

@@ -408,6 +408,17 @@ fn taken(mut edits: Vec<RefEdit>) -> Plan {
     }
 }
 
+/// Returns whether a plan finds every ref as those before it leave it.
+#[must_use]
+pub fn follows<'a>(plan: &Plan, before: &(impl Iterator<Item = &'a Plan> + Clone)) -> bool {
+    let left = |name: &str| {
+        let all = before.clone().flat_map(|plan| &plan.edits);
+        all.filter(|edit| edit.name == name).last()
+    };
+    let fits = |edit: &RefEdit| left(&edit.name).is_none_or(|known| known.to == edit.from);
+    plan.edits.iter().all(fits)
+}
+
 /// Returns the edits of plans that are pushed together: a ref that several move goes from what the first expects to where
 /// the last leaves it.
 #[must_use]
@@ -420,4 +431,40 @@ pub fn join<'a>(plans: impl IntoIterator<Item = &'a Plan>) -> Vec<RefEdit> {
         }
     }
     joined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(edits: &[(&str, Option<&str>, Option<&str>)]) -> Plan {
+        let edits = edits.iter().map(|(name, from, to)| {
+            let (from, to) = (from.map(String::from), to.map(String::from));
+            edit(name, from.as_ref(), to.as_ref())
+        });
+        Plan {
+            edits: edits.collect(),
+            commit: String::new(),
+            tree: String::new(),
+            moves_branch: false,
+        }
+    }
+
+    #[test]
+    fn plans_are_joined_only_if_each_stands_on_those_before_it() {
+        let one = plan(&[("main", Some("a"), Some("b")), ("p/v1", None, Some("b"))]);
+        let other = plan(&[("main", Some("b"), Some("c")), ("q/v1", None, Some("c"))]);
+        let rival = plan(&[("main", Some("b"), Some("d")), ("p/v1", None, Some("d"))]);
+        let stale = plan(&[("main", Some("a"), Some("e"))]);
+        assert!(follows(&one, &[].iter().copied()));
+        assert!(follows(&other, &[&one].into_iter()));
+        assert!(!follows(&rival, &[&one].into_iter()), "two of one tag");
+        assert!(!follows(&stale, &[&one].into_iter()));
+        let joined = plan(&[
+            ("main", Some("a"), Some("c")),
+            ("p/v1", None, Some("b")),
+            ("q/v1", None, Some("c")),
+        ]);
+        assert_eq!(join([&one, &other]), joined.edits);
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{
     Error, Mirrors, Target,
     mirrors::{Branch, Place},
-    plan::{Plan, View, Work, join, plan},
+    plan::{Plan, View, Work, follows, join, plan},
 };
 use crate::git::{self, Access, Pack, Pushed, RefEdit, Workbench};
 
@@ -39,12 +39,9 @@ impl Road {
                     Branch::Absent => None,
                     Branch::Unknown => mirror.refs()?.head(&scope).ok().map(|it| it.commit.clone()),
                 };
-                let mut view = View { head, refs };
+                let view = View { head, refs };
                 let mut bench = Workbench::new(mirror)?;
-                let plans = works
-                    .iter()
-                    .map(|work| plan(work, &scope, &mut view, &mut bench))
-                    .collect();
+                let plans = plan_all(&works, &scope, view, &mut bench);
                 let pack = if whole {
                     bench.whole_pack()?
                 } else {
@@ -108,6 +105,32 @@ impl Road {
             .fetch(&self.place, self.access.clone(), refs)
             .await
     }
+}
+
+/// Plans works, each on what those before it do. One that wants a ref to be what they do not leave it as is refused: two of
+/// them would be taken for one.
+fn plan_all(
+    works: &[Work],
+    scope: &git::Scope,
+    mut view: View,
+    bench: &mut Workbench<'_>,
+) -> Vec<Result<Plan, git::Error>> {
+    let mut all: Vec<Result<Plan, git::Error>> = Vec::new();
+    for work in works {
+        let mut after = view.clone();
+        let planned = plan(work, scope, &mut after, bench);
+        let planned = planned.and_then(|plan| {
+            let odds = "it is at odds with another write of the same push";
+            let fits = follows(&plan, &all.iter().flatten());
+            fits.then_some(plan)
+                .ok_or_else(|| git::Error::Refused(odds.into()))
+        });
+        if planned.is_ok() {
+            view = after;
+        }
+        all.push(planned);
+    }
+    all
 }
 
 /// Returns whether the refs say that edits were made: one that is created or moved points there or, if there is none, each

@@ -22,3 +22,4 @@ mod serve;
 mod traces;
 mod trouble;
 mod watching;
+mod writing;

@@ -49,6 +49,8 @@ pub struct Behaviour {
     pub push_lost: bool,
     /// Pushes are done, then their answers wait this long.
     pub push_late: Option<Duration>,
+    /// Pushes are answered with 504 at once, and done so much later, as behind a proxy that gave up.
+    pub push_held: Option<Duration>,
 }
 
 /// A running server; it ends when dropped.
@@ -253,6 +255,9 @@ async fn answer(State(served): State<Served>, request: Request) -> Response {
 
 /// Lets a push be done, and gives or loses the answer.
 async fn pushed(root: &Path, behaviour: &Behaviour, request: Request) -> Response {
+    if let Some(held) = behaviour.push_held {
+        return hold(root, behaviour, request, held).await;
+    }
     let response = backend(root, behaviour, request).await;
     if behaviour.push_lost || behaviour.push_late.is_some() {
         let (parts, body) = response.into_parts();
@@ -265,6 +270,20 @@ async fn pushed(root: &Path, behaviour: &Behaviour, request: Request) -> Respons
         return Response::from_parts(parts, Body::from(bytes));
     }
     response
+}
+
+/// Takes a push and lets it be done later.
+async fn hold(root: &Path, behaviour: &Behaviour, request: Request, held: Duration) -> Response {
+    let (parts, body) = request.into_parts();
+    let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    let (root, behaviour) = (root.to_path_buf(), behaviour.clone());
+    tokio::spawn(async move {
+        tokio::time::sleep(held).await;
+        let request = Request::from_parts(parts, Body::from(bytes));
+        let response = backend(&root, &behaviour, request).await;
+        let _ = axum::body::to_bytes(response.into_body(), usize::MAX).await;
+    });
+    (StatusCode::GATEWAY_TIMEOUT, "no answer").into_response()
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {

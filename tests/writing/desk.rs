@@ -6,6 +6,7 @@
 use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -57,12 +58,14 @@ pub struct Answer {
 
 impl Answer {
     /// Returns the object, which must have been answered with this status.
+    #[track_caller]
     pub fn is(self, code: u16) -> Value {
         assert_eq!(self.code, code, "{}", self.body);
         self.body
     }
 
     /// Checks that it is a failure with this status and reason, whose message holds these words.
+    #[track_caller]
     pub fn says(&self, code: u16, reason: &str, words: &str) {
         let Value::String(message) = &self.body["message"] else {
             panic!("no Status: {} {}", self.code, self.body);
@@ -78,12 +81,14 @@ impl Answer {
     }
 
     /// Checks that it is a failure with this status and reason, whose whole message is this.
+    #[track_caller]
     pub fn tells(&self, code: u16, reason: &str, message: &str) {
         self.says(code, reason, message);
         assert_eq!(self.body["message"], message);
     }
 
     /// Checks that the object is refused for exactly these fields, each as `field: message`.
+    #[track_caller]
     pub fn refuses(&self, name: &str, causes: &[&str]) {
         self.says(422, "Invalid", &format!(" {name:?} is invalid: "));
         let told = self.body["details"]["causes"].as_array().unwrap();
@@ -260,6 +265,33 @@ impl Desk {
             .collect()
     }
 
+    /// Returns what watchers from this version hear of a revision, until it is deleted: the types of events with the objects.
+    pub async fn story(&self, from: &str, name: &str) -> Vec<(String, Value)> {
+        let uri = format!("packagerevisions?watch=1&resourceVersion={from}&timeoutSeconds=60");
+        let request = Request::get(self.path(&uri)).header("accept", JSON);
+        let response = self
+            .examined
+            .client
+            .send(request.body(Vec::new().into()).unwrap());
+        let mut body = response.await.unwrap().into_body();
+        let (mut story, mut rest) = (Vec::new(), Vec::new());
+        while let Some(frame) = body.frame().await {
+            rest.extend_from_slice(&frame.unwrap().into_data().unwrap_or_default());
+            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = rest.drain(..=end).collect();
+                let event: Value = serde_json::from_slice(&line).unwrap();
+                if event["object"]["metadata"]["name"] == name {
+                    let type_ = event["type"].as_str().unwrap().to_owned();
+                    story.push((type_.clone(), event["object"].clone()));
+                    if type_ == "DELETED" {
+                        return story;
+                    }
+                }
+            }
+        }
+        panic!("it was never deleted: {story:#?}");
+    }
+
     /// Asks for a revision to be made; `more` are further members of its `spec`.
     pub async fn ask(&self, package: &str, workspace: &str, more: Value) -> Answer {
         let object = self.draft(package, workspace, more);
@@ -344,23 +376,17 @@ impl Desk {
 
     /// Has the server look at a repository now, and waits until it did.
     pub async fn look(&self, repository: &str) {
+        /// Each look has its own moment, all of them long ago.
+        static MOMENTS: AtomicU32 = AtomicU32::new(0);
+        let moment = MOMENTS.fetch_add(1, Ordering::Relaxed);
+        let at = format!("2020-01-01T00:{:02}:{:02}Z", moment / 60, moment % 60);
         let uri = format!("{}/{repository}", self.config("repositories"));
-        let before = self.repository(repository).await["status"]["lastFullSyncTime"].clone();
-        // Moments that are past are due; each look has its own.
-        let at = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(1);
-        let at = at.to_string();
-        let at = format!("{}Z", &at[..19]);
         let patch = json!({ "spec": { "sync": { "runOnceAt": at } } });
-        self.examined
-            .send("PATCH", &uri, (MERGE, patch.to_string().into_bytes()))
-            .await
-            .is(200);
+        let body = (MERGE, patch.to_string().into_bytes());
+        self.examined.send("PATCH", &uri, body).await.is(200);
         self.eventually("a look", async || {
             let repository = self.repository(repository).await;
-            let status = &repository["status"];
-            let looked = status["observedRunOnceAt"] == at
-                && repository["spec"]["sync"]["runOnceAt"].is_null();
-            (looked || status["lastFullSyncTime"] != before).then_some(())
+            (repository["status"]["observedRunOnceAt"] == at).then_some(())
         })
         .await;
     }

@@ -7,7 +7,7 @@ use axum::body::Body;
 use http::{Request, Response};
 use kube::Client;
 use porch::{
-    apiserver::{Authorizer, Identity, Registry, Server, Settings},
+    apiserver::{self, Authorizer, Identity, Registry, Settings},
     controllers, crds,
     standalone::{ControlPlane, Definition, Persistence},
     sync::Processes,
@@ -22,22 +22,22 @@ const NAMESPACE: &str = "porch-system";
 const USER: &str = "alice@example.com";
 
 /// A running server; it ends when dropped.
-pub struct Plane {
+pub struct Server {
     pub examined: Examined,
     _reading: Reading,
     reconciling: JoinHandle<()>,
     _mirrors: tempfile::TempDir,
 }
 
-impl Drop for Plane {
+impl Drop for Server {
     fn drop(&mut self) {
         self.reconciling.abort();
     }
 }
 
-impl Plane {
-    /// Starts one.
-    pub async fn start() -> Self {
+impl Server {
+    /// Starts one; it needs no name.
+    pub async fn start(_: &str) -> Self {
         // Some other test may have been first.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let definitions = crds::definitions();
@@ -68,7 +68,7 @@ impl Plane {
         };
         Self {
             examined: Examined {
-                client: connect(Server::new(registry, settings)),
+                client: connect(apiserver::Server::new(registry, settings)),
                 user: USER.into(),
                 prefix: "desk-".into(),
             },
@@ -79,8 +79,13 @@ impl Plane {
     }
 }
 
+impl Server {
+    /// Ends it.
+    pub async fn end(self) {}
+}
+
 /// Returns a client in the same process.
-fn connect(server: Server) -> Client {
+fn connect(server: apiserver::Server) -> Client {
     let service = tower::service_fn(move |request: Request<kube::client::Body>| {
         let server = server.clone();
         async move {

@@ -66,11 +66,17 @@ impl Engine {
         match self.carry_out(undertaking, lock, call).await {
             Ok(Some(record)) => Ok(record),
             Ok(None) => Err(Error::NotFound(About::Revision(name))),
+            Err(Setback::Told(Error::AlreadyExists(_))) => Err(exists(name)),
+            Err(Setback::Told(error)) => Err(error),
             // Somebody made the same draft in Git, or its record.
-            Err(Setback::Changed | Setback::Lost(_) | Setback::Told(Error::AlreadyExists(_))) => {
+            Err(Setback::Changed) => Err(exists(name)),
+            Err(Setback::Lost(reference)) if reference.starts_with("refs/heads/drafts/") => {
                 Err(exists(name))
             }
-            Err(Setback::Told(error)) => Err(error),
+            Err(Setback::Lost(reference)) => Err(Error::Unavailable {
+                why: format!("{reference} moves faster than can be written"),
+                after: 2,
+            }),
         }
     }
 
@@ -98,7 +104,9 @@ impl Engine {
             }
         }
         let home = self.home(namespace, &spec.repository).await?;
-        let violations = strategy::create(&input);
+        let mut violations = strategy::create(&input);
+        let branch = &home.target.subject.scope.branch;
+        violations.extend(strategy::reserved_workspace(&spec.workspace_name, branch));
         if !violations.is_empty() {
             return Err(invalid(&input, violations));
         }
@@ -235,6 +243,7 @@ impl Undertaking {
             commit: String::new(),
             tree: String::new(),
             moves_branch: false,
+            number: None,
         };
         let found = self.outline.map(|outline| outline.found(&self.work, &plan));
         record.spec.observed = found.map(|found| observe(subject, &Refs::default(), found));

@@ -46,7 +46,9 @@ pub struct Declared {
     next: PackageRev,
     /// Whether there was none before.
     new: bool,
-    /// The record with the intent, as it was written last.
+    /// The write before, which lapsed and may come to pass after all: it must not be forgotten with this one.
+    earlier: Option<Intent>,
+    /// The record with the intent, as it was written last, or as it may have been.
     written: Option<PackageRev>,
     /// Why it could not be written.
     pub setback: Option<Setback>,
@@ -71,6 +73,7 @@ impl Declared {
         Self {
             records,
             intent,
+            earlier: next.spec.intent.clone(),
             next,
             new: matches!(undertaking.base, Base::New),
             written: None,
@@ -106,6 +109,10 @@ impl Declared {
                 true
             }
             Err(unwritten) => {
+                if matches!(unwritten, Unwritten::Failed(_)) && self.written.is_none() {
+                    // The answer may have been lost, and not the record.
+                    self.written = Some(self.next.clone());
+                }
                 self.setback = Some(match unwritten {
                     Unwritten::Changed => Setback::Changed,
                     Unwritten::Exists => exists(name_of(&self.next).name).into(),
@@ -132,6 +139,7 @@ impl Declared {
             return Err(Unwritten::Exists);
         };
         let ours = self.next.clone();
+        self.earlier.clone_from(&lapsed.spec.intent);
         self.next.metadata = lapsed.metadata;
         self.next.metadata.finalizers = ours.metadata.finalizers;
         self.next.metadata.labels = ours.metadata.labels;
@@ -146,13 +154,20 @@ impl Declared {
 
     /// Returns the record that was made for the intent; nothing if there was one before.
     pub fn made(&self) -> Option<PackageRev> {
-        self.written.clone().filter(|_| self.new)
+        self.written
+            .clone()
+            .filter(|_| self.new && self.earlier.is_none())
     }
 
     /// Takes the intent out of its record, and a record that was made for it away. Returns the newest version.
     pub async fn take_back(&mut self) -> Version {
-        self.undo(|record| record.spec.intent = None, self.new)
-            .await
+        let earlier = self.earlier.clone();
+        let remove = self.new && earlier.is_none();
+        self.undo(
+            move |record| record.spec.intent.clone_from(&earlier),
+            remove,
+        )
+        .await
     }
 
     /// Leaves the intent as one that may still come to pass, and that is in nobody's way.
@@ -169,7 +184,9 @@ impl Declared {
         let Some(mut record) = self.written.take() else {
             return Version::default();
         };
-        for _ in 0..UNDOING {
+        let mut pause = Duration::from_millis(50);
+        // As long as it takes: nobody else ends the intent of a process that lives.
+        loop {
             let undone = if remove {
                 self.records.remove(&record).await
             } else {
@@ -182,7 +199,8 @@ impl Declared {
                 Ok(version) => return version,
                 Err(Unwritten::Failed(error)) => {
                     tracing::warn!(%error, "a write that came to nothing is still declared");
-                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    pause = (pause * 2).min(LONGEST);
+                    tokio::time::sleep(pause).await;
                 }
                 Err(_) => {}
             }
@@ -190,11 +208,9 @@ impl Declared {
             match self.records.get(&name).await {
                 Ok(Some(now)) if self.is_ours(&now) => record = now,
                 Ok(_) => return Version::default(),
-                Err(_) => {}
+                Err(_) => tokio::time::sleep(pause).await,
             }
         }
-        // Recovery does it when this process is gone.
-        Version::default()
     }
 
     fn is_ours(&self, record: &PackageRev) -> bool {
@@ -203,5 +219,5 @@ impl Declared {
     }
 }
 
-/// How often it is tried to take an intent back.
-const UNDOING: u32 = 50;
+/// The longest wait between two tries to take an intent back.
+const LONGEST: Duration = Duration::from_secs(5);

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     api::{Observed, PackageRev, Task},
-    cache::{Name, Revision, Version, version_of, view},
+    cache::{Name, Revision, Version, version_of},
     git::{Scope, deletion_message},
     package::{Lifecycle, PLACEHOLDER, revision_uid},
     sync::{Deed, Work},
@@ -162,7 +162,7 @@ impl Engine {
             return self.unregister(&record, call).await;
         }
         self.may_go(&record)?;
-        let home = self.home(&namespace, view::repository(&record)).await?;
+        let home = self.home_of(&record).await?;
         if call.dry_run {
             return Ok(());
         }

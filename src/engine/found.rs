@@ -56,6 +56,7 @@ impl Outline {
             commit: now.git.commit.clone(),
             tree: now.git.tree.clone(),
             moves_branch: false,
+            number: None,
         };
         Found {
             author_email: now.published_by.clone(),

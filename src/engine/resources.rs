@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     api::PackageRev,
-    cache::{Name, view},
+    cache::Name,
     package::{Files, KPTFILE, Lifecycle, Violation, check_files, has_pipeline, heal},
     sync::Work,
 };
@@ -64,8 +64,7 @@ impl Engine {
         files: Files,
         call: &Call,
     ) -> Result<Undertaking, Error> {
-        let namespace = record.metadata.namespace.clone().unwrap_or_default();
-        let home = self.home(&namespace, view::repository(record)).await?;
+        let home = self.home_of(record).await?;
         let observed = observed(record)?;
         let kptfile = files.get(KPTFILE).map_or(&[][..], Vec::as_slice);
         let outline = Outline {

@@ -5,7 +5,8 @@ use kube::Api;
 
 use super::{About, Engine, Error, records::told};
 use crate::{
-    api::Repository,
+    api::{PackageRev, Repository},
+    cache::view,
     sync::{self, Target},
 };
 
@@ -46,6 +47,25 @@ impl Engine {
             Some(found) if found.metadata.deletion_timestamp.is_some() => Standing::Terminating,
             Some(_) => Standing::Active,
         })
+    }
+
+    /// Returns the Repository that a record belongs to, to be written to.
+    ///
+    /// # Errors
+    /// As [`Engine::home`]; [`Error::Unavailable`] if it was registered anew or elsewhere since the record was written: what
+    /// the record says is not of the Git repository that would be written to.
+    pub(super) async fn home_of(&self, record: &PackageRev) -> Result<Home, Error> {
+        let namespace = record.metadata.namespace.as_deref().unwrap_or_default();
+        let home = self.home(namespace, view::repository(record)).await?;
+        let subject = &home.target.subject;
+        let address = view::observed(record).map(|observed| observed.git.repo.as_str());
+        if subject.disowns(record) || address.is_some_and(|it| it != subject.address) {
+            return Err(Error::Unavailable {
+                why: "the Repository was registered anew, and is being read".into(),
+                after: 2,
+            });
+        }
+        Ok(home)
     }
 
     /// Returns the Repository of this name, to be written to.

@@ -17,13 +17,13 @@ use super::{
 use crate::{
     api::{Observed, PackageRev, PackageRevision, Task, UserMetadata},
     cache::{Name, Version, name_of, version_of, view},
-    git::{approval_message, task_message},
+    git::task_message,
     package::{
         Files, KPTFILE, Lifecycle, RevisionKey,
         kptfile::{self, Change},
         strategy::RevisionInput,
     },
-    sync::{Deed, Draft, Point, Work},
+    sync::{self, Deed, Draft, Point, Work},
 };
 
 /// How often a write is computed anew because of what a stranger did to Git.
@@ -227,8 +227,7 @@ impl Engine {
         metadata: UserMetadata,
         call: &Call,
     ) -> Result<Undertaking, Error> {
-        let namespace = record.metadata.namespace.clone().unwrap_or_default();
-        let home = self.home(&namespace, view::repository(record)).await?;
+        let home = self.home_of(record).await?;
         let observed = observed(record)?;
         let mut outline = Outline::of(observed);
         let step = if content.is_empty() {
@@ -270,11 +269,7 @@ impl Engine {
             (Proposed, Published) => {
                 let number = self.next_number(record, observed).max(taken + 1);
                 let draft = draft_of(observed);
-                let message = approval_message(&git.directory, &observed.workspace, number);
-                return Ok(Step {
-                    deed: Deed::Publish { draft, number },
-                    message,
-                });
+                Deed::Publish { draft, number }
             }
             (Published, DeletionProposed) => Deed::ProposeDeletion { commit, number },
             (DeletionProposed, Published) => Deed::Keep { commit, number },
@@ -313,9 +308,15 @@ impl Engine {
     /// Returns the files of a revision.
     pub(super) async fn files(&self, record: &PackageRev) -> Result<Files, Error> {
         let read = self.means().contents.files(record).await;
-        let read = read.map_err(|error| Error::Unavailable {
-            why: error.to_string(),
-            after: 2,
+        let read = read.map_err(|error| match error {
+            sync::Error::Unreadable(why) => Error::Forbidden {
+                about: About::Request,
+                why: format!("its files can't be read: {why}"),
+            },
+            other => Error::Unavailable {
+                why: other.to_string(),
+                after: 2,
+            },
         })?;
         Ok(read.into_iter().collect())
     }

@@ -50,9 +50,10 @@ pub fn wish(
         return Ok(Wish::Departure(metadata));
     }
     let from = old.spec.lifecycle.unwrap_or_default();
-    let to = new.lifecycle().unwrap_or(from);
+    // What is to go is frozen: it only waits to be let go of.
+    let to = new.lifecycle().filter(|_| !leaving).unwrap_or(from);
     let content = match way {
-        Way::Plain if from == Lifecycle::Draft => strategy::content_changes(old, new),
+        Way::Plain if from == Lifecycle::Draft && !leaving => strategy::content_changes(old, new),
         _ => Vec::new(),
     };
     Ok(if from != to || !content.is_empty() {

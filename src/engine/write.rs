@@ -133,7 +133,10 @@ impl Engine {
         let catalog = self.means().feed.catalog();
         let name = undertaking.key.name();
         let subject = &undertaking.home.target.subject;
-        self.see(version).await?;
+        // Git has it: whatever the reflector's trouble, it is recorded when that is over.
+        while let Err(late) = self.see(version).await {
+            tracing::warn!(%late, name, "what was pushed waits to be recorded");
+        }
         let push = Aftermath {
             subject: subject.clone(),
             key: undertaking.key.clone(),
@@ -142,11 +145,7 @@ impl Engine {
             edits: plan.edits,
             branch: plan.moves_branch,
         };
-        let settled = settle_push(self.sync(), &push).await;
-        let version = settled.map_err(|error| Error::Unavailable {
-            why: format!("Git has the change, and it will be recorded later: {error}"),
-            after: 5,
-        })?;
+        let version = settle_push(self.sync(), &push).await;
         self.see(version).await?;
         if let (Base::Known(record), None) = (&undertaking.base, &undertaking.outline) {
             self.see_gone(record).await?;
@@ -239,7 +238,11 @@ impl Undertaking {
         let Some(outline) = &self.outline else {
             return Vec::new();
         };
-        let own = outline.found(&self.work, plan);
+        let mut own = outline.found(&self.work, plan);
+        if let Some(number) = plan.number {
+            own.revision = number;
+            own.reference = format!("refs/tags/{}/v{number}", self.work.directory);
+        }
         let scope = &self.home.target.subject.scope;
         let branch = self
             .publishes

@@ -61,10 +61,11 @@ async fn serve(flags: &Serve) -> anyhow::Result<()> {
     let callers = callers::Callers::start(flags, &client).await?;
     let directory = flags.repositories.directory()?;
     let processes = Processes::among(client.clone(), &flags.namespace, Terms::default());
+    // It lives until the last request is answered: what that began is its own to finish.
+    let life = CancellationToken::new();
     let living = processes
         .clone()
-        .live(client.clone(), flags.namespace.clone(), stop.clone());
-    let living = tokio::spawn(living);
+        .live(client.clone(), flags.namespace.clone(), life.clone());
     let reading = Reading::start(
         (&client, processes),
         &flags.namespace,
@@ -73,7 +74,7 @@ async fn serve(flags: &Serve) -> anyhow::Result<()> {
     );
     reading.measure(&metrics);
     let mut settling = settle(flags, &client, &reading, &stop);
-    settling.push(living);
+    settling.push(tokio::spawn(living));
 
     let health = callers.health(certificate.health(reading.health()));
     let settings = apiserver::Settings {
@@ -91,7 +92,9 @@ async fn serve(flags: &Serve) -> anyhow::Result<()> {
     let server = Server::new(reading.register(Registry::new()), settings);
     let (listener, address) = listen(flags).await?;
     tracing::info!(%address, "serving");
-    apiserver::serve(listener, certificate.resolver(), server).await?;
+    let served = apiserver::serve(listener, certificate.resolver(), server).await;
+    life.cancel();
+    served?;
     end(settling).await;
     Ok(())
 }

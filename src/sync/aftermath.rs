@@ -7,10 +7,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::{
-    Error, Point, Subject,
+    Point, Subject,
     fate::Fate,
     manager::Means,
     records::{self, Applied},
@@ -27,8 +27,6 @@ use crate::{
 const BREATH: Duration = Duration::from_millis(20);
 /// The longest of these waits.
 const LONGEST: Duration = Duration::from_secs(5);
-/// How long it is tried: then recovery does it.
-const PATIENCE: Duration = Duration::from_mins(10);
 /// After so many attempts, new records of others are left to the next scan: one of another name may be in their way.
 const STUBBORN: u32 = 8;
 
@@ -49,36 +47,48 @@ pub struct Aftermath {
     pub branch: bool,
 }
 
-/// Writes what follows from a push into the records, and returns the version at which all of it is there.
-///
-/// # Errors
-/// [`Error::Cluster`]: it could not be written for a long time. Recovery will.
-pub async fn settle_push(means: &Means, push: &Aftermath) -> Result<Version, Error> {
+/// Writes what follows from a push into the records, and returns the version at which all of it is there. It ends only when
+/// that is done, or the record is no longer ours.
+pub async fn settle_push(means: &Means, push: &Aftermath) -> Version {
     let catalog = &means.catalog;
-    let (end, mut pause) = (Instant::now() + PATIENCE, BREATH);
     let mut newest = Version::default();
-    for attempt in 0.. {
-        let edits = push.edits(catalog, attempt < STUBBORN);
-        let Some(edits) = edits else {
-            return Ok(newest);
-        };
+    let (mut pause, mut attempt) = (BREATH, 0);
+    while let Some(edits) = push.edits(catalog, attempt < STUBBORN) {
         let applied = apply(means, push, edits).await;
         newest = newest.max(applied.newest);
         if applied.conflicts == 0 && applied.failure.is_none() {
-            return Ok(newest);
+            break;
         }
         if let Some(error) = applied.failure {
             tracing::warn!(%error, "what was pushed could not be recorded yet");
-            if Instant::now() > end {
-                return Err(error);
-            }
-            pause = (pause * 2).min(LONGEST);
         }
-        sleep(pause).await;
-        // Whoever was faster is seen soon; if not, the next attempt loses again.
-        let _ = catalog.wait_for(newest, LONGEST).await;
+        (pause, attempt) = ((pause * 2).min(LONGEST), attempt + 1);
+        rest(catalog, newest, pause).await;
     }
-    Ok(newest)
+    newest.max(mark_latest(means, push, newest).await)
+}
+
+/// Sets right which revision of the package is the latest: two writes of one package that ended at once each saw the other
+/// unfinished. Returns the newest version.
+async fn mark_latest(means: &Means, push: &Aftermath, mut newest: Version) -> Version {
+    for _ in 0..STUBBORN {
+        // Whoever is not seen by then, the next scan sets right.
+        let _ = means.catalog.wait_for(newest, LONGEST).await;
+        let edits = push.marks(&means.catalog);
+        if edits.is_empty() {
+            break;
+        }
+        let applied = apply(means, push, edits).await;
+        newest = newest.max(applied.newest);
+        rest(&means.catalog, newest, BREATH).await;
+    }
+    newest
+}
+
+/// Waits for whoever was faster to be seen; if that takes longer, the next attempt loses again.
+async fn rest(catalog: &Catalog, newest: Version, pause: Duration) {
+    sleep(pause).await;
+    let _ = catalog.wait_for(newest, LONGEST).await;
 }
 
 /// Makes edits one after another, up to the first that fails.
@@ -126,10 +136,29 @@ impl Aftermath {
         };
         let settlement = settle(&self.subject, &records, &refs, look);
         let mut edits: Vec<Edit> = settlement.packages.into_iter().flatten().collect();
-        if !all {
-            edits.retain(|edit| !matches!(edit, Edit::Create(_)));
-        }
+        let own = self.key.name();
+        edits.retain(|edit| match edit {
+            Edit::Create(_) => all,
+            // Whether others are gone, a scan knows.
+            Edit::Delete(record) => record.metadata.name.as_deref() == Some(&own),
+            Edit::Replace(_) => true,
+        });
         Some(edits)
+    }
+
+    /// Returns the edits that make the records of the package agree on which is the latest.
+    fn marks(&self, catalog: &Catalog) -> Vec<Edit> {
+        let records = self.records(catalog);
+        let look = Look {
+            unread: HashSet::from([self.subject.scope.branch_ref()]),
+            ..Look::default()
+        };
+        let refs = refs(&told(&records));
+        let settlement = settle(&self.subject, &records, &refs, look);
+        let edits = settlement.packages.into_iter().flatten();
+        edits
+            .filter(|edit| matches!(edit, Edit::Replace(_)))
+            .collect()
     }
 
     /// Returns the records of the package, the own one among them whether Git was read for it or not.
@@ -166,15 +195,7 @@ impl Aftermath {
 
     /// Returns the refs of the package as the records tell, and as the push left them.
     fn refs(&self, records: &[Arc<PackageRev>]) -> Refs {
-        let mut targets: HashMap<String, String> = HashMap::new();
-        for observed in records.iter().filter_map(|record| view::observed(record)) {
-            let git = &observed.git;
-            targets.insert(git.ref_.clone(), git.commit.clone());
-            if observed.lifecycle == Lifecycle::DeletionProposed {
-                let mark = deletion_ref(&git.directory, &observed.workspace, observed.revision);
-                targets.insert(mark, git.commit.clone());
-            }
-        }
+        let mut targets = told(records);
         for edit in &self.edits {
             match &edit.to {
                 Some(commit) => targets.insert(edit.name.clone(), commit.clone()),
@@ -184,10 +205,28 @@ impl Aftermath {
         if let Some(own) = self.gone(records) {
             targets.remove(own);
         }
-        let targets = targets.iter().map(|(name, commit)| {
-            let (id, commit) = (commit.clone(), commit.clone());
-            (name.as_str(), RefTarget { id, commit })
-        });
-        targets.collect()
+        refs(&targets)
     }
+}
+
+/// Returns the refs that records tell of, with their commits.
+fn told(records: &[Arc<PackageRev>]) -> HashMap<String, String> {
+    let mut targets = HashMap::new();
+    for observed in records.iter().filter_map(|record| view::observed(record)) {
+        let git = &observed.git;
+        targets.insert(git.ref_.clone(), git.commit.clone());
+        if observed.lifecycle == Lifecycle::DeletionProposed {
+            let mark = deletion_ref(&git.directory, &observed.workspace, observed.revision);
+            targets.insert(mark, git.commit.clone());
+        }
+    }
+    targets
+}
+
+fn refs(targets: &HashMap<String, String>) -> Refs {
+    let targets = targets.iter().map(|(name, commit)| {
+        let (id, commit) = (commit.clone(), commit.clone());
+        (name.as_str(), RefTarget { id, commit })
+    });
+    targets.collect()
 }

@@ -48,6 +48,19 @@ pub enum Failure {
     Uncertain(Error),
 }
 
+impl Failure {
+    /// Returns this failure of a work that may have been done all the same.
+    fn doubted(self) -> Self {
+        let why = match self {
+            Self::Uncertain(error) | Self::Undone(error) => return Self::Uncertain(error),
+            Self::Lost { reference } => format!("{reference} has moved since"),
+            Self::Declined(words) => words,
+            Self::Stopped => "nobody waited for it any more".into(),
+        };
+        Self::Uncertain(Error::Unavailable(why))
+    }
+}
+
 /// The lanes of this process, one for each Repository; clones share them.
 #[derive(Clone)]
 pub struct Lanes {
@@ -66,6 +79,8 @@ struct Job {
     target: Target,
     work: Work,
     declare: Declare,
+    /// Whether it was sent, and the answer was lost.
+    sent: bool,
     answer: oneshot::Sender<Result<Plan, Failure>>,
 }
 
@@ -99,6 +114,7 @@ impl Lanes {
             target,
             work,
             declare,
+            sent: false,
             answer,
         };
         if self.lane(&uid).send(job).is_err() {
@@ -185,7 +201,10 @@ impl Lane {
             jobs
         };
         for mut job in rest {
+            let sent = job.sent;
             let done = alone(&road, &mut job).await;
+            // What a push did whose answer was lost may show later: nothing may be taken back for certain.
+            let done = done.map_err(|failure| if sent { failure.doubted() } else { failure });
             // Whoever asked may have gone: the deed is done all the same.
             let _ = job.answer.send(done);
         }
@@ -250,10 +269,16 @@ async fn joint(road: &Road, mut jobs: Vec<Job>, (plans, pack): (Vec<Plan>, Pack)
             let refused = |edit: &RefEdit| pushed.refused.iter().any(|it| it.name == edit.name);
             answer(jobs, &plans, |plan| !plan.edits.iter().any(refused))
         }
-        Err(git::Error::Uncertain(_)) => match road.refresh().await {
-            Ok(refs) => answer(jobs, &plans, |plan| has_landed(&refs, &plan.edits)),
-            Err(_) => jobs,
-        },
+        Err(git::Error::Uncertain(_)) => {
+            for job in &mut jobs {
+                job.sent = true;
+            }
+            let branch = road.target.subject.scope.branch_ref();
+            match road.refresh().await {
+                Ok(refs) => answer(jobs, &plans, |plan| has_landed(&refs, &branch, &plan.edits)),
+                Err(_) => jobs,
+            }
+        }
         _ => jobs,
     }
 }
@@ -293,11 +318,12 @@ async fn alone(road: &Road, job: &mut Job) -> Result<Plan, Failure> {
             Tried::Moved(reference) => reference,
             Tried::Incomplete => {
                 whole = true;
+                refs = Some(Arc::new(road.refresh().await.map_err(Failure::Undone)?));
                 continue;
             }
         };
         let seen = road.refresh().await.map_err(Failure::Undone)?;
-        if has_landed(&seen, &plan.edits) {
+        if has_landed(&seen, &scope.branch_ref(), &plan.edits) {
             // An attempt whose answer was lost had done it: the same work makes the same commit.
             return Ok(plan);
         }
@@ -337,7 +363,8 @@ async fn try_once(road: &Road, plan: &Plan, pack: Pack) -> Result<Tried, Failure
         Ok(pushed) => judge(&road.target, pushed),
         Err(git::Error::Uncertain(why)) => {
             let refs = road.refresh().await.map_err(Failure::Uncertain)?;
-            if has_landed(&refs, &plan.edits) {
+            let branch = road.target.subject.scope.branch_ref();
+            if has_landed(&refs, &branch, &plan.edits) {
                 return Ok(Tried::Done);
             }
             Err(Failure::Uncertain(Error::Git(git::Error::Uncertain(why))))

@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 
-use crate::git::{Error, NewCommit, Person, RefEdit, Refs, Scope, Workbench, deletion_ref};
+use crate::git::{
+    Error, NewCommit, Person, RefEdit, Refs, Scope, Workbench, approval_message, deletion_ref,
+};
 
 /// Content of a package's files by path.
 pub type Files = BTreeMap<String, Vec<u8>>;
@@ -103,7 +105,7 @@ pub struct Work {
     pub directory: String,
     /// The workspace.
     pub workspace: String,
-    /// Message of the commit, if there is one; for a publication it is made when the number is known.
+    /// Message of the commit, if there is one; that of a publication is made when the number is known.
     pub message: String,
     /// Who does it.
     pub author: Person,
@@ -118,6 +120,11 @@ impl Work {
     pub fn replans(&self, scope: &Scope, reference: &str) -> bool {
         let mark = reference.starts_with("refs/heads/deletionProposed/");
         let going = matches!(self.deed, Deed::Discard { .. } | Deed::Withdraw { .. });
+        let numbered = matches!(self.deed, Deed::Publish { .. });
+        if numbered && reference.starts_with("refs/tags/") {
+            // There are other numbers.
+            return true;
+        }
         mark || going || reference == scope.branch_ref()
     }
 }
@@ -131,8 +138,10 @@ pub struct Plan {
     pub commit: String,
     /// The tree of the package in it.
     pub tree: String,
-    /// What the branch is before and after, if it moves.
+    /// Whether the branch moves.
     pub moves_branch: bool,
+    /// The number of the revision that it publishes.
+    pub number: Option<i64>,
 }
 
 /// What the refs are taken to be.
@@ -151,6 +160,16 @@ impl View {
             Some(refs) => refs.get(name).map(|target| target.id.clone()),
             None => taken.cloned(),
         }
+    }
+
+    /// Returns the number for the next revision of the package in a directory: `wanted`, or one more than any that a tag
+    /// has, if the tags were looked at and it is not to be had.
+    fn number(&self, directory: &str, wanted: i64) -> i64 {
+        let prefix = format!("refs/tags/{directory}/v");
+        let tags = self.refs.iter().flat_map(|refs| refs.iter());
+        let numbers = tags.filter_map(|(name, _)| name.strip_prefix(&prefix)?.parse::<i64>().ok());
+        let highest = numbers.max().unwrap_or_default();
+        wanted.max(highest + 1)
     }
 
     /// Returns the id that a ref has which stands for `commit`, or for anything if it is to go `whatever` it is.
@@ -272,6 +291,7 @@ impl Place<'_> {
             commit,
             tree,
             moves_branch: false,
+            number: None,
         })
     }
 
@@ -284,12 +304,9 @@ impl Place<'_> {
     ) -> Result<Plan, Error> {
         let head = self.head(view)?;
         let parents = [head.as_str(), draft.commit.as_str()];
-        let commit = self.commit(
-            bench,
-            (Some(&head), &parents),
-            Some(&draft.tree),
-            &self.work.message,
-        )?;
+        let number = view.number(&self.work.directory, number);
+        let message = approval_message(&self.work.directory, &self.work.workspace, number);
+        let commit = self.commit(bench, (Some(&head), &parents), Some(&draft.tree), &message)?;
         let tag = format!("refs/tags/{}/v{number}", self.work.directory);
         let edits = vec![
             edit(&self.scope.branch_ref(), Some(&head), Some(&commit)),
@@ -302,6 +319,7 @@ impl Place<'_> {
             commit,
             tree: draft.tree.clone(),
             moves_branch: true,
+            number: Some(number),
         })
     }
 
@@ -386,6 +404,7 @@ fn moved(draft: &Draft, from: &str, to: &str) -> Plan {
         commit: draft.commit.clone(),
         tree: draft.tree.clone(),
         moves_branch: false,
+        number: None,
     }
 }
 
@@ -405,6 +424,7 @@ fn taken(mut edits: Vec<RefEdit>) -> Plan {
         commit: String::new(),
         tree: String::new(),
         moves_branch: false,
+        number: None,
     }
 }
 
@@ -447,6 +467,7 @@ mod tests {
             commit: String::new(),
             tree: String::new(),
             moves_branch: false,
+            number: None,
         }
     }
 

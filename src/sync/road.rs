@@ -133,12 +133,64 @@ fn plan_all(
     all
 }
 
-/// Returns whether the refs say that edits were made: one that is created or moved points there or, if there is none, each
-/// that is taken away is gone.
-pub fn has_landed(refs: &git::Refs, edits: &[RefEdit]) -> bool {
-    let mut moved = edits.iter().filter(|edit| edit.to.is_some()).peekable();
-    if moved.peek().is_none() {
-        return edits.iter().all(|edit| !refs.contains(&edit.name));
+/// Returns whether the refs say that edits were made, all of them: a server need not make all or none. The branch may have
+/// gone on since, if a tag says that it was there.
+pub fn has_landed(refs: &git::Refs, branch: &str, edits: &[RefEdit]) -> bool {
+    let tagged = edits
+        .iter()
+        .any(|edit| edit.name != branch && edit.to.is_some());
+    let mut due = edits.iter().filter(|edit| !tagged || edit.name != branch);
+    due.all(|edit| refs.get(&edit.name).map(|it| &it.commit) == edit.to.as_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::RefTarget;
+
+    #[test]
+    fn a_push_has_landed_if_all_of_it_is_there() {
+        let id = |letter: &str| letter.repeat(40);
+        let refs = |refs: &[(&str, &str)]| -> git::Refs {
+            let each = refs.iter().map(|(name, letter)| {
+                let target = RefTarget {
+                    id: id(letter),
+                    commit: id(letter),
+                };
+                (*name, target)
+            });
+            each.collect()
+        };
+        let edit = |name: &str, to: Option<&str>| RefEdit {
+            name: name.into(),
+            from: None,
+            to: to.map(id),
+        };
+        let (branch, tag, draft) = (
+            "refs/heads/main",
+            "refs/tags/a/v1",
+            "refs/heads/proposed/a/w",
+        );
+        let publish = [
+            edit(branch, Some("b")),
+            edit(tag, Some("b")),
+            edit(draft, None),
+        ];
+        for (now, edits, want) in [
+            (refs(&[(branch, "b"), (tag, "b")]), &publish[..], true),
+            (refs(&[(branch, "c"), (tag, "b")]), &publish[..], true),
+            (refs(&[(branch, "b")]), &publish[..], false),
+            (
+                refs(&[(branch, "b"), (tag, "b"), (draft, "d")]),
+                &publish[..],
+                false,
+            ),
+            (refs(&[(branch, "b")]), &publish[..1], true),
+            (refs(&[(branch, "c")]), &publish[..1], false),
+            (refs(&[]), &publish[2..], true),
+            (refs(&[(draft, "d")]), &publish[2..], false),
+        ] {
+            assert_eq!(has_landed(&now, branch, edits), want, "{now:?} {edits:?}");
+        }
     }
-    moved.any(|edit| refs.get(&edit.name).map(|it| &it.commit) == edit.to.as_ref())
 }

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use super::{Column, Kind, Problem, Request, Schema};
 use crate::{
     api,
-    cache::{Catalog, Name, Revision},
+    cache::{Catalog, Name, Revision, Version},
     sync::Feed,
 };
 
@@ -58,7 +58,12 @@ fn verbs(names: &[&str]) -> Vec<String> {
 
 /// Waits until the catalog has seen the version that a request names: what is written is computed from it.
 async fn wait_for(feed: &Feed, request: &Request) {
-    if let Some(version) = request.version {
+    wait_for_version(feed, request.version, request).await;
+}
+
+/// Waits until the catalog has seen `version`, as long as the caller does.
+async fn wait_for_version(feed: &Feed, version: Option<Version>, request: &Request) {
+    if let Some(version) = version {
         let left = request.deadline().saturating_duration_since(Instant::now());
         // One that never comes is not the object's: the edit says so.
         let _ = feed.catalog().wait_for(version, left.min(PATIENCE)).await;

@@ -11,7 +11,7 @@ use crate::{
     api::PackageRevision,
     apiserver::{Changed, DeleteTerms, Deleted, Edit, Failure, Keeper, Request},
     cache::Name,
-    engine::{Departed, Terms, Way},
+    engine::{Departed, Error, Terms, Way},
     package::strategy::RevisionInput,
 };
 
@@ -56,11 +56,20 @@ impl Keeper for PackageRevisions {
         terms: DeleteTerms,
         request: &Request,
     ) -> Result<Deleted, Failure> {
+        let version = terms.resource_version.map(|version| {
+            version.parse().map_err(|_| {
+                // No object has such a version.
+                let why = format!(
+                    "the ResourceVersion in the precondition ({version}) does not match that in record. The object might have been modified"
+                );
+                NAMED.failure(Error::Conflict(why), &name.name)
+            })
+        });
+        let version = version.transpose()?;
+        super::wait_for_version(&self.feed, version, request).await;
         let terms = Terms {
             uid: terms.uid,
-            version: terms
-                .resource_version
-                .and_then(|version| version.parse().ok()),
+            version,
         };
         let departed = self.engine.delete(name, &terms, &call(request)).await;
         let departed = departed.map_err(|error| NAMED.failure(error, &name.name))?;

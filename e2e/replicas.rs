@@ -263,9 +263,15 @@ async fn holder(plane: &plane::Plane) -> Option<String> {
     let leases: Api<k8s_openapi::api::coordination::v1::Lease> =
         Api::namespaced(plane.client(), plane::HOME);
     let leases = leases.list(&ListParams::default()).await.unwrap();
+    // Each process that writes has one of its own besides.
+    let named = |it: &k8s_openapi::api::coordination::v1::Lease| {
+        let name = it.metadata.name.as_deref().unwrap_or_default();
+        name.starts_with("porch-sync-")
+    };
     let held = leases
         .items
         .into_iter()
+        .filter(named)
         .find_map(|it| it.spec?.holder_identity);
     held.filter(|it| !it.is_empty())
 }

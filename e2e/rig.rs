@@ -118,7 +118,9 @@ impl Rig {
     async fn examine(&self, address: SocketAddr) -> (Subject, Trouble) {
         let wire = Arc::new(Wire::to(address).await);
         let user = json!({ "token": self.token });
-        let config = plane::config(self.plane.kubeconfig_with(wire.address, &user));
+        let mut config = plane::config(self.plane.kubeconfig_with(wire.address, &user));
+        // Answers are examined as they come.
+        config.default_retry = false;
         let subject = Subject {
             client: Client::try_from(config).unwrap(),
             records: self.plane.client(),

@@ -23,7 +23,12 @@ async fn holders(plane: &Plane) -> BTreeMap<String, String> {
     let leases = leases.list(&ListParams::default()).await.unwrap();
     let held = leases.items.into_iter().filter_map(|it| {
         let holder = it.spec?.holder_identity.filter(|holder| !holder.is_empty());
-        Some((it.metadata.name?, holder?))
+        // Each process that writes has one of its own besides.
+        let name = it
+            .metadata
+            .name
+            .filter(|name| name.starts_with("porch-sync-"));
+        Some((name?, holder?))
     });
     held.collect()
 }

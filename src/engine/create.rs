@@ -66,10 +66,9 @@ impl Engine {
         match self.carry_out(undertaking, lock, call).await {
             Ok(Some(record)) => Ok(record),
             Ok(None) => Err(Error::NotFound(About::Revision(name))),
-            Err(Setback::Told(Error::AlreadyExists(_))) => Err(exists(name)),
-            Err(Setback::Told(error)) => Err(error),
             // Somebody made the same draft in Git, or its record.
-            Err(Setback::Changed) => Err(exists(name)),
+            Err(Setback::Changed | Setback::Told(Error::AlreadyExists(_))) => Err(exists(name)),
+            Err(Setback::Told(error)) => Err(error),
             Err(Setback::Lost(reference)) if reference.starts_with("refs/heads/drafts/") => {
                 Err(exists(name))
             }

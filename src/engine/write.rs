@@ -22,7 +22,7 @@ use crate::{
     cache::{Name, Version, name_of},
     git::Found,
     package::RevisionKey,
-    sync::{self, Aftermath, Failure, Plan, Point, Work, settle_push},
+    sync::{self, Aftermath, Failure, Plan, Point, Work, agree_on_latest, settle_push},
 };
 
 /// What a write stands on.
@@ -137,14 +137,7 @@ impl Engine {
         while let Err(late) = self.see(version).await {
             tracing::warn!(%late, name, "what was pushed waits to be recorded");
         }
-        let push = Aftermath {
-            subject: subject.clone(),
-            key: undertaking.key.clone(),
-            intent: declared.lock().await.intent.id.clone(),
-            found: undertaking.found(&plan),
-            edits: plan.edits,
-            branch: plan.moves_branch,
-        };
+        let push = undertaking.aftermath(&declared.lock().await.intent.id, Some(plan));
         let version = settle_push(self.sync(), &push).await;
         self.see(version).await?;
         if let (Base::Known(record), None) = (&undertaking.base, &undertaking.outline) {
@@ -199,6 +192,11 @@ impl Engine {
                 let _ = self.see_gone(&made).await;
             }
         }
+        if undertaking.publishes {
+            // Others have waited to see whether this becomes the latest.
+            let nothing = undertaking.aftermath(&declared.intent.id, None);
+            agree_on_latest(self.sync(), &nothing, Version::default()).await;
+        }
         match failure {
             Failure::Stopped => declared.setback.take().unwrap_or(Error::TimedOut.into()),
             Failure::Lost { reference } => {
@@ -234,6 +232,21 @@ const SEEN: Duration = Duration::from_secs(30);
 const BREATH: Duration = Duration::from_millis(250);
 
 impl Undertaking {
+    /// Returns what follows from a plan that came to pass; of none, as much as there is.
+    fn aftermath(&self, intent: &str, plan: Option<Plan>) -> Aftermath {
+        Aftermath {
+            subject: self.home.target.subject.clone(),
+            key: self.key.clone(),
+            intent: intent.into(),
+            found: plan
+                .as_ref()
+                .map(|plan| self.found(plan))
+                .unwrap_or_default(),
+            branch: plan.as_ref().is_some_and(|plan| plan.moves_branch),
+            edits: plan.map(|plan| plan.edits).unwrap_or_default(),
+        }
+    }
+
     fn found(&self, plan: &Plan) -> Vec<Found> {
         let Some(outline) = &self.outline else {
             return Vec::new();

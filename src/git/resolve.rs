@@ -32,7 +32,7 @@ pub(super) fn is_link_local(address: IpAddr) -> bool {
     }
 }
 
-/// Returns the address of version 4 that one of version 6 stands for behind a translator (RFC 6052, `64:ff9b::/96`).
+/// Returns the address of version 4 that one of version 6 stands for behind a translator (RFC 6052: `64:ff9b::/96`).
 fn translated(address: Ipv6Addr) -> Option<std::net::Ipv4Addr> {
     let bytes = address.octets();
     let prefix = [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0];

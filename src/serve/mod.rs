@@ -92,9 +92,9 @@ async fn serve(flags: &Serve) -> anyhow::Result<()> {
     let server = Server::new(reading.register(Registry::new()), settings);
     let (listener, address) = listen(flags).await?;
     tracing::info!(%address, "serving");
-    let served = apiserver::serve(listener, certificate.resolver(), server).await;
+    let ended = apiserver::serve(listener, certificate.resolver(), server).await;
     life.cancel();
-    served?;
+    ended?;
     end(settling).await;
     Ok(())
 }

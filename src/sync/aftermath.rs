@@ -65,12 +65,12 @@ pub async fn settle_push(means: &Means, push: &Aftermath) -> Version {
         (pause, attempt) = ((pause * 2).min(LONGEST), attempt + 1);
         rest(catalog, newest, pause).await;
     }
-    newest.max(mark_latest(means, push, newest).await)
+    newest.max(agree_on_latest(means, push, newest).await)
 }
 
-/// Sets right which revision of the package is the latest: two writes of one package that ended at once each saw the other
-/// unfinished. Returns the newest version.
-async fn mark_latest(means: &Means, push: &Aftermath, mut newest: Version) -> Version {
+/// Sets right which revision of the package of a push is the latest, also if nothing came of that: two writes of one package
+/// that end at once each see the other unfinished. Returns the newest version.
+pub async fn agree_on_latest(means: &Means, push: &Aftermath, mut newest: Version) -> Version {
     for _ in 0..STUBBORN {
         // Whoever is not seen by then, the next scan sets right.
         let _ = means.catalog.wait_for(newest, LONGEST).await;

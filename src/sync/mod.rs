@@ -35,7 +35,7 @@ mod touches;
 
 use std::time::Duration;
 
-pub use aftermath::{Aftermath, settle_push};
+pub use aftermath::{Aftermath, agree_on_latest, settle_push};
 pub use contents::Contents;
 #[cfg(feature = "failpoints")]
 pub use failpoints::Death;

@@ -229,7 +229,7 @@ impl<'a> Settling<'a> {
 
     /// Marks the newest published revision of each package.
     fn mark_latest(&self, wanted: &mut BTreeMap<String, Candidate<'a>>) {
-        let bound = self.bound();
+        let (bound, claimed) = (self.bound(), self.claimed());
         let mut newest: HashMap<PackageKey, (i64, String)> = HashMap::new();
         for (name, candidate) in wanted.iter() {
             let observed = &candidate.observed;
@@ -241,7 +241,12 @@ impl<'a> Settling<'a> {
         for (name, candidate) in wanted.iter_mut() {
             let package = &candidate.key.package;
             let newest = newest.get(package).map(|(_, name)| name);
-            candidate.latest = bound.get(package).or(newest) == Some(name);
+            candidate.latest = match bound.get(package) {
+                Some(bound) => bound == name,
+                // Whoever publishes now will see to it that there is one.
+                None if claimed.contains(package) => self.is_latest(name),
+                None => newest == Some(name),
+            };
         }
     }
 
@@ -257,6 +262,30 @@ impl<'a> Settling<'a> {
             Some((self.subject.key_of(observed).package, (*name).to_string()))
         })
         .collect()
+    }
+
+    /// Returns the packages of which another write under way publishes a revision: it may mark that as the latest at any
+    /// moment, so nothing new is marked until it is over.
+    fn claimed(&self) -> HashSet<PackageKey> {
+        let writing = self
+            .records
+            .values()
+            .filter(|(_, stand)| *stand == Stand::Writing);
+        let publishing = writing.filter_map(|(record, _)| {
+            let (observed, intent) = (view::observed(record)?, record.spec.intent.as_ref()?);
+            let tags = format!("refs/tags/{}/", observed.git.directory);
+            let mut brought = intent.edits.iter().filter(|edit| edit.to.is_some());
+            let publishes = brought.any(|edit| edit.ref_.starts_with(&tags));
+            (publishes && intent.is_open()).then(|| self.subject.key_of(observed).package)
+        });
+        publishing.collect()
+    }
+
+    /// Returns whether the record of this name says that its revision is the latest.
+    fn is_latest(&self, name: &str) -> bool {
+        let known = self.records.get(name);
+        let observed = known.and_then(|(record, _)| record.spec.observed.as_ref());
+        observed.is_some_and(|observed| observed.latest)
     }
 
     /// Returns the edits that make the records as wanted.
@@ -1014,5 +1043,26 @@ mod tests {
         assert_eq!(world.settle(), ["-r.gone.v1", "~r.a.v1[latest]"]);
         assert_eq!(world.records["r.a.v1"].spec.metadata.labels["mine"], "1");
         assert_eq!(world.settle(), [""; 0]);
+    }
+
+    #[test]
+    fn nothing_new_is_marked_while_another_write_publishes() {
+        let refs = [("tags/a/v1", 'b'), ("heads/proposed/a/w", 'c')];
+        let mut world = World::new(&refs, &[]);
+        world.settle();
+        let publishing = crate::api::IntendedEdit {
+            ref_: "refs/tags/a/v2".into(),
+            to: Some(id('c')),
+            ..Default::default()
+        };
+        let intent = Intent {
+            edits: vec![publishing],
+            ..Intent::default()
+        };
+        world.records.get_mut("r.a.w").unwrap().spec.intent = Some(intent);
+        world.push("tags/a/v3", 'd');
+        assert_eq!(world.settle(), ["+r.a.v3"], "the first stays the latest");
+        world.records.get_mut("r.a.w").unwrap().spec.intent = None;
+        assert_eq!(world.settle(), ["~r.a.v1", "~r.a.v3[latest]"]);
     }
 }

@@ -52,13 +52,13 @@ fn lifecycle(p: &str, to: &str) -> (&'static str, String, Option<Value>) {
     )
 }
 
-fn create(p: &str, workspace: &str, tasks: Value) -> (&'static str, String, Option<Value>) {
+fn create(p: &str, workspace: &str, tasks: &Value) -> (&'static str, String, Option<Value>) {
     let mut object = draft(p, workspace, tasks);
     object["metadata"]["annotations"] = json!({"half": "made"});
     ("POST", "packagerevisions".into(), Some(object))
 }
 
-fn delete(name: String) -> (&'static str, String, Option<Value>) {
+fn delete(name: &str) -> (&'static str, String, Option<Value>) {
     ("DELETE", format!("packagerevisions/{name}"), None)
 }
 
@@ -87,11 +87,11 @@ const NOTHING: &[&str] = &["nothing"];
 #[rustfmt::skip]
 const WRITES: &[Write] = &[
     Write { what: "create by init", before: NOTHING, again: 409, shows: own, done: |it| it.is_some(),
-        request: |p| create(p, "w", json!([{"type": "init", "init": {"description": "d"}}])) },
+        request: |p| create(p, "w", &json!([{"type": "init", "init": {"description": "d"}}])) },
     Write { what: "create by clone", before: PUBLISHED, again: 409, shows: |p| format!("r.{p}-c.w"), done: |it| it.is_some(),
-        request: |p| create(&format!("{p}-c"), "w", json!([{"type": "clone", "clone": {"upstreamRef": {"upstreamRef": {"name": own(p)}}}}])) },
+        request: |p| create(&format!("{p}-c"), "w", &json!([{"type": "clone", "clone": {"upstreamRef": {"upstreamRef": {"name": own(p)}}}}])) },
     Write { what: "create by edit", before: PUBLISHED, again: 409, shows: |p| format!("r.{p}.w2"), done: |it| it.is_some(),
-        request: |p| create(p, "w2", json!([{"type": "edit", "edit": {"sourceRef": {"name": own(p)}}}])) },
+        request: |p| create(p, "w2", &json!([{"type": "edit", "edit": {"sourceRef": {"name": own(p)}}}])) },
     Write { what: "replace files", before: DRAFT, again: 200, shows: own, done: |it| is(it, "/files/a.txt", "new"),
         request: |p| ("PATCH", format!("packagerevisionresources/{}", own(p)), Some(json!({"spec": {"resources": {"a.txt": "new"}}}))) },
     Write { what: "Kptfile metadata", before: DRAFT, again: 200, shows: own, done: |it| is(it, "/spec/packageMetadata/labels/l", "v"),
@@ -107,13 +107,13 @@ const WRITES: &[Write] = &[
     Write { what: "undo", before: LEAVING, again: 422, shows: own, done: |it| at(it, "Published"),
         request: |p| lifecycle(p, "Published") },
     Write { what: "delete a draft", before: DRAFT, again: 404, shows: own, done: |it| it.is_none(),
-        request: |p| delete(own(p)) },
+        request: |p| delete(&own(p)) },
     Write { what: "delete a proposal", before: PROPOSED, again: 404, shows: own, done: |it| it.is_none(),
-        request: |p| delete(own(p)) },
+        request: |p| delete(&own(p)) },
     Write { what: "delete a published one", before: LEAVING, again: 404, shows: own, done: |it| it.is_none(),
-        request: |p| delete(own(p)) },
+        request: |p| delete(&own(p)) },
     Write { what: "delete a placeholder", before: &["Proposed", "Published", "placeholder leaving"], again: 404, shows: |p| format!("r.{p}.main"), done: |it| it.is_none(),
-        request: |p| delete(format!("r.{p}.main")) },
+        request: |p| delete(&format!("r.{p}.main")) },
     Write { what: "create a package", before: NOTHING, again: 409, shows: |p| format!("r.{p}.v1"), done: |it| it.is_some(),
         request: |p| ("POST", "packages".into(), Some(json!({"apiVersion": "porch.kpt.dev/v1alpha1", "kind": "PorchPackage",
             "metadata": {"namespace": "default"}, "spec": {"repository": "r", "packageName": p}}))) },
@@ -154,7 +154,7 @@ async fn prepare(replica: &Replica, write: &Write, p: &str) {
         [first, ..] if *first == "nothing" => return,
         steps => steps,
     };
-    let mut object = draft(p, "w", json!([]));
+    let mut object = draft(p, "w", &json!([]));
     object["metadata"]["labels"] = json!({"kept": "always"});
     replica.post("packagerevisions", object).await.unwrap();
     for step in steps {
@@ -221,7 +221,12 @@ async fn agreed(stage: &Stage, replicas: &[Replica; 2], what: &str) {
 fn is_whole(write: &Write, object: Option<&Value>, what: &str) {
     let Some(object) = object else { return };
     if !matches!(write.before, ["nothing"])
-        && object["metadata"]["name"].as_str().unwrap().ends_with(".w")
+        && object["metadata"]["name"]
+            .as_str()
+            .unwrap()
+            .rsplit('.')
+            .next()
+            == Some("w")
         && !write.what.contains("clone")
     {
         assert_eq!(object["metadata"]["labels"]["kept"], "always", "{what}");
@@ -404,8 +409,8 @@ fn a_push_that_comes_late_is_found() {
             // Whoever writes meanwhile loses nothing by it.
             let patch = json!({"metadata": {"annotations": {"meanwhile": "yes"}}});
             if early.is_some() {
-                let path = format!("packagerevisions/{}", (write.shows)(&p));
-                replica.patch(&path, patch).await.unwrap();
+                let late = format!("packagerevisions/{}", (write.shows)(&p));
+                replica.patch(&late, patch).await.unwrap();
             }
             until_none(&what, async || {
                 let found = object(&replica, write, &p).await;

@@ -127,7 +127,7 @@ fn approvals_of_one_package_at_once_get_a_number_each() {
             for workspace in &workspaces {
                 let copied =
                     json!([{"type": "edit", "edit": {"sourceRef": {"name": "r.p.first"}}}]);
-                let draft = crate::rig::draft("p", workspace, copied);
+                let draft = crate::rig::draft("p", workspace, &copied);
                 replica.post("packagerevisions", draft).await.unwrap();
                 let name = format!("r.p.{workspace}");
                 let patch = json!({"spec": {"resources": {"who.txt": workspace}}});

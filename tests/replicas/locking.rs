@@ -78,11 +78,7 @@ fn of_two_equal_writes_from_one_version_exactly_one_wins() {
             let written = replicas
                 .iter()
                 .map(|it| it.put("packagerevisions/r.p.w", object.clone()));
-            let won = join_all(written)
-                .await
-                .into_iter()
-                .filter(Result::is_ok)
-                .count();
+            let won = join_all(written).await.into_iter().flatten().count();
             assert_eq!(won, 1, "to {to}");
         }
         in_order(&world, &replicas).await;
@@ -212,10 +208,14 @@ fn a_stale_cache_overwrites_nothing() {
         proposed["spec"]["lifecycle"] = "Proposed".into();
         let mut mine = files.clone();
         mine["spec"]["resources"]["mine.txt"] = "yes".into();
-        let path = "packagerevisions/r.p.w";
+        let object_path = "packagerevisions/r.p.w";
         for (what, answer, codes) in [
-            ("metadata", stale.put(path, object).await, [409, 409]),
-            ("lifecycle", stale.put(path, proposed).await, [409, 409]),
+            ("metadata", stale.put(object_path, object).await, [409, 409]),
+            (
+                "lifecycle",
+                stale.put(object_path, proposed).await,
+                [409, 409],
+            ),
             (
                 "files",
                 stale.put("packagerevisionresources/r.p.w", mine).await,
@@ -224,7 +224,7 @@ fn a_stale_cache_overwrites_nothing() {
             (
                 "a patch",
                 stale
-                    .patch(&format!("{path}?timeout=3s"), annotations)
+                    .patch(&format!("{object_path}?timeout=3s"), annotations)
                     .await,
                 [504, 503],
             ),
@@ -232,7 +232,7 @@ fn a_stale_cache_overwrites_nothing() {
                 "a patch in Git",
                 stale
                     .patch(
-                        &format!("{path}?timeout=3s"),
+                        &format!("{object_path}?timeout=3s"),
                         json!({"spec": {"lifecycle": "Proposed"}}),
                     )
                     .await,
@@ -240,7 +240,7 @@ fn a_stale_cache_overwrites_nothing() {
             ),
             (
                 "a deletion",
-                stale.delete(&format!("{path}?timeout=3s")).await,
+                stale.delete(&format!("{object_path}?timeout=3s")).await,
                 [409, 504],
             ),
             (
@@ -257,7 +257,7 @@ fn a_stale_cache_overwrites_nothing() {
             let told = answer.unwrap_err();
             assert!(codes.contains(&told.code), "{what}: {told:?}");
         }
-        let now = fresh.get(path).await.unwrap();
+        let now = fresh.get(object_path).await.unwrap();
         assert_eq!(now["metadata"]["annotations"], json!({"newer": "yes"}));
         assert_eq!(now["spec"]["lifecycle"], "Draft");
         let now = fresh.get("packagerevisionresources/r.p.w").await.unwrap();

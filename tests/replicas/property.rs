@@ -41,7 +41,7 @@ const WRITERS: usize = 4;
 const AT_ONCE: u64 = 5;
 /// So short that a busy machine takes some for dead that live: that must do no harm either.
 const TERMS: Terms = Terms {
-    lasting: Duration::from_millis(1000),
+    lasting: Duration::from_secs(1),
     renewed_within: Duration::from_millis(800),
     every: Duration::from_millis(150),
 };
@@ -258,10 +258,11 @@ impl<'w> Story<'w> {
             (_, 0 | 1) => Command::Annotate(name, token),
             ("Draft", 2..=5) => Command::Append(name, token),
             ("Draft", 6..=8) => Command::Lifecycle(name, "Proposed"),
-            ("Proposed", 2..=6) => Command::Lifecycle(name, "Published"),
+            ("Proposed", 2..=6) | ("DeletionProposed", 2..=4) => {
+                Command::Lifecycle(name, "Published")
+            }
             ("Proposed", 7 | 8) => Command::Lifecycle(name, "Draft"),
             ("Published", 2..=4) => Command::Lifecycle(name, "DeletionProposed"),
-            ("DeletionProposed", 2..=4) => Command::Lifecycle(name, "Published"),
             _ => Command::Delete(name),
         }
     }
@@ -278,7 +279,7 @@ impl<'w> Story<'w> {
         self.tally.done += 1;
         match command {
             Command::Create(package, workspace) => {
-                self.promises.made.push(format!("r.{package}.{workspace}"))
+                self.promises.made.push(format!("r.{package}.{workspace}"));
             }
             Command::Append(name, line) => self.promises.lines.push((name, line)),
             Command::Annotate(name, key) => self.promises.annotations.push((name, key)),
@@ -506,7 +507,7 @@ async fn do_it(replica: &Replica, command: &Command) -> Answer {
                 |(name, _)| json!([{"type": "edit", "edit": {"sourceRef": {"name": name}}}]),
             );
             replica
-                .post("packagerevisions", draft(package, workspace, tasks))
+                .post("packagerevisions", draft(package, workspace, &tasks))
                 .await
         }
         Command::Append(name, line) => append(replica, name, line).await,

@@ -66,7 +66,7 @@ impl World {
         let served = root.path().join("served");
         std::fs::create_dir(&served).unwrap();
         make_repository(&served.join("r.git"));
-        let server = GitServer::http(&served);
+        let git_server = GitServer::http(&served);
         let runtime = Runtime::new().unwrap();
         let definitions = [Repository::crd(), PackageRev::crd()];
         let definitions = definitions
@@ -78,7 +78,7 @@ impl World {
         let world = Self {
             runtime,
             plane,
-            server,
+            server: git_server,
             root,
             way,
         };
@@ -345,7 +345,7 @@ impl Replica {
 
     /// Makes a draft of a new package.
     pub async fn init(&self, package: &str, workspace: &str) -> Answer {
-        self.post("packagerevisions", draft(package, workspace, json!([])))
+        self.post("packagerevisions", draft(package, workspace, &json!([])))
             .await
     }
 
@@ -372,7 +372,7 @@ impl Drop for Replica {
 }
 
 /// Returns the object of a draft that is to be made.
-pub fn draft(package: &str, workspace: &str, tasks: Value) -> Value {
+pub fn draft(package: &str, workspace: &str, tasks: &Value) -> Value {
     json!({
         "apiVersion": "porch.kpt.dev/v1alpha1", "kind": "PackageRevision",
         "metadata": {"namespace": "default"},

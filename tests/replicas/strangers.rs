@@ -49,12 +49,11 @@ fn a_revision_whose_tag_a_stranger_took_is_not_shown_as_published_when_it_is_del
                 })
                 .collect();
             let end = [Some("DeletionProposed"), None];
-            let last: Vec<_> = told.iter().copied().collect::<Vec<_>>();
-            let since = last
+            let since = told
                 .iter()
                 .position(|it| *it == Some("DeletionProposed"))
                 .unwrap();
-            let mut after = last[since..].to_vec();
+            let mut after = told[since..].to_vec();
             after.dedup();
             assert_eq!(after, end, "{told:?}");
             until_none("agreement", async || disagreement(&world, &replica).await).await;
@@ -73,7 +72,7 @@ fn a_number_that_a_stranger_took_for_nothing_is_passed_over() {
         world.git(&["update-ref", "refs/tags/p/v2", &first]);
         let copied = json!([{"type": "edit", "edit": {"sourceRef": {"name": "r.p.w"}}}]);
         replica
-            .post("packagerevisions", draft("p", "x", copied))
+            .post("packagerevisions", draft("p", "x", &copied))
             .await
             .unwrap();
         replica.lifecycle("r.p.x", "Proposed").await.unwrap();

@@ -182,7 +182,7 @@ fn it_is_ready_when_it_knows_whom_to_trust_and_follows_that() {
         "-n",
         "porch-system",
         "-o",
-        "jsonpath={.items[*].spec.holderIdentity}",
+        "jsonpath={.items[?(@.metadata.name==\"porch-sync-0\")].spec.holderIdentity}",
     ];
     assert!(cluster.kubectl(&lease).starts_with("porch-server_"));
 

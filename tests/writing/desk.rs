@@ -25,7 +25,7 @@ pub const MERGE: &str = "application/merge-patch+json";
 pub const STEPS: &str = "application/json-patch+json";
 
 /// How long what must come may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The server that is examined.
 #[derive(Clone)]
@@ -337,8 +337,8 @@ impl Desk {
 
     /// Changes one file of a draft, and returns the answer.
     pub async fn write(&self, name: &str, path: &str, content: &str) -> Answer {
-        let patch = json!({ "spec": { "resources": { path: content } } });
-        self.patch(&format!("packagerevisionresources/{name}"), MERGE, &patch)
+        let change = json!({ "spec": { "resources": { path: content } } });
+        self.patch(&format!("packagerevisionresources/{name}"), MERGE, &change)
             .await
     }
 

@@ -99,9 +99,10 @@ async fn proposed_and_rejected(desk: &Desk, draft: &str) {
         ("Draft", "drafts", false),
         ("Proposed", "proposed", false),
     ] {
-        let turned = match by_approval {
-            true => desk.approve(draft, lifecycle).await,
-            false => desk.turn(draft, lifecycle).await,
+        let turned = if by_approval {
+            desk.approve(draft, lifecycle).await
+        } else {
+            desk.turn(draft, lifecycle).await
         };
         assert_eq!(turned.is(200)["spec"]["lifecycle"], lifecycle);
         let reference = format!("heads/{place}/net/upf/w1");
@@ -202,9 +203,12 @@ async fn withdrawn(desk: &Desk, draft: &str) {
         "packagerevisions.porch.kpt.dev \"r.net.upf.w2\" is forbidden: published PackageRevisions must be proposed for deletion by setting spec.lifecycle to 'DeletionProposed' prior to deletion",
     );
     for by_approval in [false, true] {
-        let turn = async |to: &str| match by_approval {
-            true => desk.approve(last, to).await.is(200),
-            false => desk.turn(last, to).await.is(200),
+        let turn = async |to: &str| {
+            if by_approval {
+                desk.approve(last, to).await.is(200)
+            } else {
+                desk.turn(last, to).await.is(200)
+            }
         };
         assert_eq!(
             turn("DeletionProposed").await["spec"]["lifecycle"],
@@ -478,8 +482,8 @@ pub async fn the_answers_version_can_be_used_at_once(examined: &Examined) {
     for step in [&made, &labelled, &proposed, &published, &marked] {
         assert!(seen.contains(&told(step)), "{step} is not in {seen:?}");
     }
-    let (last, _) = story.last().unwrap();
-    assert_eq!((story[0].0.as_str(), last.as_str()), ("ADDED", "DELETED"));
+    let (end, _) = story.last().unwrap();
+    assert_eq!((story[0].0.as_str(), end.as_str()), ("ADDED", "DELETED"));
     let numbers: Vec<u64> = seen
         .iter()
         .map(|(version, _)| version.parse().unwrap())

@@ -150,8 +150,8 @@ pub async fn finalizers_hold(examined: &Examined) {
     );
     // One that is published can't be held to death: it must be proposed for deletion first.
     desk.publish("q", "w1", json!({})).await;
-    let hold = json!({ "metadata": { "finalizers": ["example.com/a"] } });
-    desk.patch("packagerevisions/r.q.w1", MERGE, &hold)
+    let finalizer = json!({ "metadata": { "finalizers": ["example.com/a"] } });
+    desk.patch("packagerevisions/r.q.w1", MERGE, &finalizer)
         .await
         .is(200);
     desk.delete("packagerevisions/r.q.w1").await.says(

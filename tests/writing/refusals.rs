@@ -280,6 +280,8 @@ pub async fn updates_that_are_refused(examined: &Examined) {
     approvals(&desk).await;
     fields(&desk).await;
     requests(&desk).await;
+    names_of_none(&desk).await;
+    bad_patches(&desk).await;
     assert_eq!(desk.everything(), before);
 }
 
@@ -302,11 +304,11 @@ async fn lifecycles(desk: &Desk) {
             "DeletionProposed",
             "Final",
         ] {
-            let answer = if open != matches!(to, "Draft" | "Proposed") {
-                desk.turn(name, to).await
-            } else {
+            let stays_open = matches!(to, "Draft" | "Proposed");
+            if open == stays_open {
                 continue;
-            };
+            }
+            let answer = desk.turn(name, to).await;
             if open {
                 let closed = format!(
                     "spec.lifecycle: Invalid value: {from:?}: value can be only updated to Draft,Proposed"
@@ -439,7 +441,7 @@ async fn requests(desk: &Desk) {
     let object = desk.revision("r.p.draft").await;
     let mut unversioned = object.clone();
     unversioned["metadata"]["resourceVersion"] = Value::Null;
-    let cause = "metadata.resourceVersion: Invalid value: 0x0: must be specified for an update";
+    let cause = "metadata.resourceVersion: Invalid value: 0: must be specified for an update";
     desk.put(uri, &unversioned)
         .await
         .refuses("r.p.draft", &[cause]);
@@ -460,6 +462,10 @@ async fn requests(desk: &Desk) {
     desk.put(uri, &nameless)
         .await
         .says(400, "BadRequest", "the name of the object");
+}
+
+async fn names_of_none(desk: &Desk) {
+    let object = desk.revision("r.p.draft").await;
     let gone = |name: &str| format!("packagerevisions.porch.kpt.dev {name:?} not found");
     for name in ["r.none.w1", "none", "r.p.UPPER"] {
         let path = format!("packagerevisions/{name}");
@@ -469,19 +475,23 @@ async fn requests(desk: &Desk) {
             .await
             .tells(404, "NotFound", &gone(name));
         desk.delete(&path).await.tells(404, "NotFound", &gone(name));
-        let patch = json!({ "metadata": { "labels": { "a": "b" } } });
-        desk.patch(&path, MERGE, &patch)
+        let change = json!({ "metadata": { "labels": { "a": "b" } } });
+        desk.patch(&path, MERGE, &change)
             .await
             .tells(404, "NotFound", &gone(name));
-        desk.patch(&format!("{path}/approval"), MERGE, &patch)
+        desk.patch(&format!("{path}/approval"), MERGE, &change)
             .await
             .tells(404, "NotFound", &gone(name));
         let files = format!("packagerevisionresources/{name}");
         let told = format!("packagerevisionresources.porch.kpt.dev {name:?} not found");
-        desk.patch(&files, MERGE, &patch)
+        desk.patch(&files, MERGE, &change)
             .await
             .tells(404, "NotFound", &told);
     }
+}
+
+async fn bad_patches(desk: &Desk) {
+    let uri = "packagerevisions/r.p.draft";
     for (kind, patch, code, reason) in [
         (
             STEPS,

@@ -81,7 +81,10 @@ impl Server {
 
 impl Server {
     /// Ends it.
-    pub async fn end(self) {}
+    pub async fn end(mut self) {
+        self.reconciling.abort();
+        let _ = (&mut self.reconciling).await;
+    }
 }
 
 /// Returns a client in the same process.

@@ -152,6 +152,9 @@ async fn state(desk: &Desk) -> (String, Value) {
     (desk.everything(), items)
 }
 
+/// How a server behaves, the status, reason and words for it, and whether to try again later.
+type Case = (fn(&mut Behaviour), u16, &'static str, &'static str, bool);
+
 /// The Git server says no in every way that it can.
 pub async fn servers_that_refuse(examined: &Examined) {
     let desk = ready(examined, "refuse").await;
@@ -165,7 +168,6 @@ pub async fn servers_that_refuse(examined: &Examined) {
     }
     desk.unhook();
     let behave = |change: fn(&mut Behaviour)| desk.server.behave(change);
-    type Case = (fn(&mut Behaviour), u16, &'static str, &'static str, bool);
     let cases: [Case; 6] = [
         (
             |it| it.authorization = Some("Basic x".into()),

@@ -56,12 +56,15 @@ fn main() {
 
 /// A first sync, beside a mirror by git and the same records written alone; and the memory it took.
 fn first_sync(home: &Path, url: &str, expected: usize) -> Server {
-    let server = Server::start(&home.join("first"), &[]);
-    let first = time(|| server.register(url, expected));
+    let server = Server::start(&home.join("first"));
+    let first = time(|| {
+        server.register(url);
+        assert_eq!(server.count(), expected);
+    });
     let peak = mega(server.peak() * 1024);
     let mirror = time(|| clone(url, &home.join("clone.git")));
     let records = server.records();
-    let bare = Server::start(&home.join("records"), &[]);
+    let bare = Server::start(&home.join("records"));
     let written = time(|| bare.write(&records));
     row(
         "first sync until Ready (at most 1.5)",
@@ -143,9 +146,9 @@ fn no_op(server: &Server, url: &str) {
 /// From start until ready with everything there, beside a start with nothing.
 fn warm(server: Server, home: &Path, expected: usize) {
     drop(server);
-    let empty = time(|| drop(Server::start(&home.join("empty"), &[])));
+    let empty = time(|| drop(Server::start(&home.join("empty"))));
     let begun = Instant::now();
-    let server = Server::start(&home.join("first"), &[]);
+    let server = Server::start(&home.join("first"));
     let ready = begun.elapsed();
     assert_eq!(server.count(), expected);
     row("warm start until ready, beside an empty one", ready, empty);

@@ -1,31 +1,25 @@
-//! A `porch standalone` process to measure: started, asked over HTTPS as any client would, and ended.
+//! What is measured of a `porch standalone` process, asked over HTTPS as any client would.
+
+#[path = "../support/process.rs"]
+mod process;
 
 use std::{
-    io::{BufRead, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
     sync::mpsc,
     time::{Duration, Instant},
 };
 
 use futures::{AsyncBufReadExt, StreamExt, TryStreamExt};
 use kube::{
-    Api, Client,
+    Api,
     api::{Patch, PatchParams, PostParams},
-    config::{KubeConfigOptions, Kubeconfig},
 };
-use porch::api::{GitRepository, PackageRev, Repository, RepositorySpec};
+use porch::api::{PackageRev, Repository};
 use serde_json::{Value, json};
-use tokio::runtime::Runtime;
+
+pub use process::Server;
 
 /// How many records are written at once, as the server itself does.
 const WRITERS: usize = 8;
-
-pub struct Server {
-    child: Child,
-    client: Client,
-    runtime: Runtime,
-}
 
 /// Watches that are open.
 pub struct Watchers {
@@ -34,74 +28,6 @@ pub struct Watchers {
 }
 
 impl Server {
-    /// Starts a server and returns once it says that it serves.
-    pub fn start(directory: &Path, words: &[&str]) -> Self {
-        let built = option_env!("CARGO_BIN_EXE_porch").map(Into::into);
-        let program = std::env::var_os("PORCH_BENCH_BINARY").or(built);
-        let mut child = Command::new(program.expect("cargo builds the program for its benchmarks"))
-            .args([
-                "standalone",
-                "--listen=127.0.0.1:0",
-                "--log=warn",
-                "--data-dir",
-            ])
-            .arg(directory)
-            .args(words)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let kubeconfig = line
-            .trim_end()
-            .split_once('=')
-            .expect("the server is ready")
-            .1;
-        let runtime = Runtime::new().unwrap();
-        let client = runtime.block_on(client(kubeconfig));
-        Self {
-            child,
-            client,
-            runtime,
-        }
-    }
-
-    /// Registers a repository and waits until it is ready and all revisions are listed.
-    pub fn register(&self, url: &str, expected: usize) {
-        self.runtime.block_on(async {
-            let repositories = Api::<Repository>::namespaced(self.client.clone(), "default");
-            let git = GitRepository {
-                repo: url.into(),
-                ..GitRepository::default()
-            };
-            let spec = RepositorySpec {
-                type_: "git".into(),
-                git: Some(git),
-                ..RepositorySpec::default()
-            };
-            let many = Repository::new("many", spec);
-            repositories
-                .create(&PostParams::default(), &many)
-                .await
-                .unwrap();
-            let ready = |repository: Option<&Repository>| {
-                let status = repository.and_then(|repository| repository.status.as_ref());
-                status.is_some_and(|status| {
-                    status
-                        .conditions
-                        .iter()
-                        .any(|it| it.type_ == "Ready" && it.status == "True")
-                })
-            };
-            kube::runtime::wait::await_condition(repositories, "many", ready)
-                .await
-                .unwrap();
-        });
-        assert_eq!(self.count(), expected);
-    }
-
     /// Returns how many revisions are listed.
     pub fn count(&self) -> usize {
         let list = self.get(
@@ -265,21 +191,4 @@ impl Watchers {
         }
         begun.elapsed()
     }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = Command::new("kill")
-            .arg(self.child.id().to_string())
-            .status();
-        let _ = self.child.wait();
-    }
-}
-
-async fn client(kubeconfig: &str) -> Client {
-    let config = Kubeconfig::read_from(kubeconfig).unwrap();
-    let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default())
-        .await
-        .unwrap();
-    Client::try_from(config).unwrap()
 }

@@ -129,11 +129,6 @@ impl Lanes {
         })
     }
 
-    /// Lets go of what is kept for a Repository that is no more.
-    pub fn forget(&self, uid: &str) {
-        self.lanes().remove(uid);
-    }
-
     fn lane(&self, uid: &str) -> mpsc::UnboundedSender<Job> {
         let mut lanes = self.lanes();
         let open = lanes.get(uid).filter(|lane| !lane.is_closed());

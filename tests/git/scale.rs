@@ -2,15 +2,13 @@
 
 use std::{
     fmt::Write as _,
-    io::Write as _,
-    process::Stdio,
     time::{Duration, Instant},
 };
 
 use porch::git::{Access, Address, Mirror, Scanner, Scope, list_refs};
 
 use crate::{
-    git_server::{GitServer, git, git_command},
+    git_server::{GitServer, git, git_fed},
     repository::{KPTFILE, Repository},
 };
 
@@ -101,18 +99,7 @@ fn memory() -> String {
 fn ten_thousand_revisions() {
     let repository = Repository::new();
     let bare = repository.bare();
-    let mut import = git_command(&bare)
-        .args(["fast-import", "--quiet"])
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    import
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(stream().as_bytes())
-        .unwrap();
-    assert!(import.wait().unwrap().success());
+    git_fed(&bare, &["fast-import", "--quiet"], &stream());
     git(&bare, &["update-ref", "-d", "refs/heads/scratch"]);
     git(&bare, &["repack", "-adq"]);
     git(&bare, &["pack-refs", "--all"]);

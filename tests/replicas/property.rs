@@ -6,8 +6,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    io::Write as _,
-    process::Stdio,
     sync::Mutex,
     time::Duration,
 };
@@ -17,7 +15,7 @@ use porch::sync::{Death, Point, lease::Terms};
 use serde_json::{Value, json};
 
 use crate::{
-    git_server::{Behaviour, git_command},
+    git_server::{Behaviour, git_command, git_fed},
     rig::{Answer, Replica, Role, Way, World, dead, draft, until, until_none},
     truth::{disagreement, of_server},
 };
@@ -360,7 +358,11 @@ impl<'w> Story<'w> {
             "commit {reference}\ncommitter S <s@example.com> 1700000000 +0000\ndata 6\ntheirs\nfrom {from}\n{kptfile}M 100644 inline {package}/log.txt\ndata {}\n{text}\ndone\n",
             text.len()
         );
-        feed(self.world, &["fast-import", "--quiet", "--done"], &script);
+        git_fed(
+            &self.world.bare(),
+            &["fast-import", "--quiet", "--done"],
+            &script,
+        );
         let made = self.world.git(&["rev-parse", &reference]);
         self.world.git(&["update-ref", "-d", &reference]);
         made
@@ -544,19 +546,4 @@ fn text_at(world: &World, commit: &str, package: &str) -> Option<String> {
         .status
         .success()
         .then(|| String::from_utf8(output.stdout).unwrap())
-}
-
-fn feed(world: &World, words: &[&str], input: &str) {
-    let mut child = git_command(&world.bare())
-        .args(words)
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(input.as_bytes())
-        .unwrap();
-    assert!(child.wait().unwrap().success());
 }

@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test program uses another part of it")]
 
 use std::{
+    io::Write as _,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -397,6 +398,19 @@ pub fn git(directory: &Path, arguments: &[&str]) -> String {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "git {arguments:?}: {errors}");
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs git in a directory on what it reads from its standard input.
+pub fn git_fed(directory: &Path, arguments: &[&str], input: &str) {
+    let mut child = git_command(directory)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input.as_bytes()).unwrap();
+    drop(stdin);
+    assert!(child.wait().unwrap().success(), "git {arguments:?}");
 }
 
 /// Returns a git command with a fixed author and no configuration but its own.

@@ -4,15 +4,13 @@
 
 use std::{
     fmt::Write as _,
-    io::Write as _,
     path::{Path, PathBuf},
-    process::Stdio,
 };
 
 use porch::git::{Access, Address, Mirror, Refs, Scan, Scanner, Scope, list_refs};
 use tempfile::TempDir;
 
-use crate::git_server::{git, git_command};
+use crate::git_server::{git, git_fed};
 
 /// A Kptfile that is one.
 pub const KPTFILE: &str = "apiVersion: kpt.dev/v1\nkind: Kptfile\nmetadata:\n  name: x\n";
@@ -102,18 +100,7 @@ impl Repository {
         for (name, id) in lines {
             writeln!(input, "update {name} {id}").unwrap();
         }
-        let mut child = git_command(&self.bare())
-            .args(["update-ref", "--stdin"])
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(input.as_bytes())
-            .unwrap();
-        assert!(child.wait().unwrap().success());
+        git_fed(&self.bare(), &["update-ref", "--stdin"], &input);
     }
 
     /// Sets what the bare copy allows and offers.

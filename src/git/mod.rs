@@ -21,6 +21,7 @@ mod packet;
 mod packs;
 mod push;
 mod push_local;
+mod push_turn;
 mod receive;
 mod refs;
 mod report;

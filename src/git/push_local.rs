@@ -6,7 +6,7 @@ use std::{path::Path, thread, time::Duration};
 
 use git2::{ErrorCode, Oid, Repository, Signature, Transaction};
 
-use super::{Error, Pack, Pushed, RefEdit, Refusal, Refused, list::open_local};
+use super::{Error, Pack, Pushed, RefEdit, Refusal, Refused, list::open_local, push_turn::Turn};
 
 /// How often a lock that somebody holds is tried, and how long is waited between: git's patience is a tenth of a second.
 const TRIES: u32 = 10;
@@ -21,6 +21,9 @@ const MANY: usize = 100;
 pub(super) fn push(directory: &Path, pack: &Pack, edits: &[RefEdit]) -> Result<Pushed, Error> {
     let repository = open_local(directory)?;
     let local = |error: git2::Error| Error::local(directory, &error.message());
+    let common = repository.commondir();
+    // It ends after the locks do.
+    let _turn = Turn::take(common, edits).map_err(|error| Error::local(common, &error))?;
     let mut transaction = repository.transaction().map_err(local)?;
     let mut refused = Vec::new();
     for edit in edits {

@@ -7,6 +7,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use futures::future::{BoxFuture, join_all};
@@ -26,6 +27,8 @@ use crate::git::{self, Access, Address, Pack, Pushed, RefEdit, Refusal, Timeouts
 const TOGETHER: usize = 64;
 /// How often a work is planned anew because the branch has moved.
 const ATTEMPTS: usize = 5;
+/// How long a ref that is locked is left alone at first; then twice as long, and so on.
+const LOCKED: Duration = Duration::from_millis(25);
 
 /// What is done when a plan is made, before it is sent: it says whether to go on.
 pub type Declare = Box<dyn FnMut(&Plan) -> BoxFuture<'static, bool> + Send>;
@@ -296,7 +299,11 @@ async fn alone(road: &Road, job: &mut Job) -> Result<Plan, Failure> {
     let scope = &road.target.subject.scope;
     let (mut refs, mut whole) = (None, false);
     let mut last = scope.branch_ref();
-    for _ in 0..ATTEMPTS {
+    let mut locked = false;
+    for attempt in 0..ATTEMPTS {
+        if locked {
+            tokio::time::sleep(LOCKED * (1 << attempt)).await;
+        }
         let drafted = planned(road, job.work.clone(), (refs.clone(), whole)).await?;
         let Some((plan, pack)) = drafted else {
             refs = Some(Arc::new(road.refresh().await.map_err(Failure::Undone)?));
@@ -322,12 +329,23 @@ async fn alone(road: &Road, job: &mut Job) -> Result<Plan, Failure> {
             // An attempt whose answer was lost had done it: the same work makes the same commit.
             return Ok(plan);
         }
-        if !job.work.replans(scope, &last) {
+        locked = stands(&plan, &seen, &last);
+        if !locked && !job.work.replans(scope, &last) {
             break;
         }
         refs = Some(Arc::new(seen));
     }
+    if locked {
+        let why = format!("{last} is locked: somebody else is changing it, or died meanwhile");
+        return Err(Failure::Undone(Error::Unavailable(why)));
+    }
     Err(Failure::Lost { reference: last })
+}
+
+/// Returns whether a ref is what a plan expects, so that nothing but a lock of somebody can have been in its way.
+fn stands(plan: &Plan, seen: &git::Refs, reference: &str) -> bool {
+    let mut own = plan.edits.iter().filter(|edit| edit.name == reference);
+    own.any(|edit| seen.get(reference).map(|now| &now.id) == edit.from.as_ref())
 }
 
 /// Returns a plan and its objects; nothing if the mirror must be brought up to date first.

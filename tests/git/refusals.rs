@@ -3,8 +3,8 @@
 use std::{slice::from_ref, time::Duration};
 
 use porch::git::{
-    Access, Credentials, Error, NewCommit, Pushed, Refusal, Secret, Timeouts, Workbench, list_some,
-    push,
+    Access, Address, Credentials, Error, NewCommit, Pushed, Refusal, Secret, Timeouts, Workbench,
+    list_refs, list_some, push,
 };
 
 use crate::{
@@ -555,7 +555,7 @@ fn credentials_are_sent_at_once_and_their_lack_is_told() {
     let (commit, pack) = scene.commit("b", "1");
     let edits = [edit("refs/heads/x", "", &commit)];
     server.behave(|behaviour| behaviour.authorization = Some("Bearer t0k3n".into()));
-    let address = porch::git::Address::parse(&server.url("bare.git"), false).unwrap();
+    let address = Address::parse(&server.url("bare.git"), false).unwrap();
     let with = |token: &str, ca| {
         let credentials = Credentials::Bearer(Secret::new(token));
         Access::new(address.clone(), credentials, ca, Timeouts::default())
@@ -575,7 +575,7 @@ fn credentials_are_sent_at_once_and_their_lack_is_told() {
 fn a_server_that_moved_is_found_again_and_one_that_refuses_a_size_says_so() {
     let scene = Scene::new();
     let (commit, pack) = scene.commit("b", "1");
-    let address = porch::git::Address::parse(&scene.server.url("old-name.git"), false).unwrap();
+    let address = Address::parse(&scene.server.url("old-name.git"), false).unwrap();
     let access = Access::anonymous(address);
     let home = scene.server.url("bare.git");
     scene
@@ -642,7 +642,7 @@ fn directories_without_git_and_branches_in_use_are_refused() {
     let head = scene.id(MAIN).unwrap();
     let at = |path: &std::path::Path| {
         let text = format!("file://{}", path.display());
-        Access::anonymous(porch::git::Address::parse(&text, true).unwrap())
+        Access::anonymous(Address::parse(&text, true).unwrap())
     };
     let nowhere = push(
         &at(scene.repository.root()),
@@ -672,4 +672,46 @@ fn directories_without_git_and_branches_in_use_are_refused() {
             .refused,
         []
     );
+}
+
+#[test]
+fn locks_that_a_killed_push_left_are_in_nobodys_way() {
+    const CHILD: &str = "PORCH_TEST_PUSH_INTO";
+    let names = ["refs/heads/x/1", "refs/heads/x/2", "refs/tags/x/v1"];
+    let flip = |access: &Access, head: &str| {
+        let now = list_refs(access).unwrap();
+        let edits = names.map(|name| match now.get(name) {
+            Some(at) => edit(name, &at.id, ""),
+            None => edit(name, "", head),
+        });
+        push(access, &[], &edits).unwrap()
+    };
+    if let Ok(directory) = std::env::var(CHILD) {
+        // This is the one that is killed.
+        let access = Access::anonymous(Address::parse(&directory, true).unwrap());
+        let head = list_refs(&access).unwrap().get(MAIN).unwrap().id.clone();
+        loop {
+            flip(&access, &head);
+        }
+    }
+    let scene = Scene::new();
+    let (access, head) = (scene.repository.file(), scene.id(MAIN).unwrap());
+    for round in 0..20 {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", std::thread::current().name().unwrap()])
+            .env(CHILD, access.address.to_string())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(100 + 7 * round));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let pushed = flip(&access, &head);
+        assert_eq!(pushed.refused, [], "after {round} others");
+    }
+    // Whoever is at work keeps his lock.
+    let lock = scene.repository.bare().join("refs/heads/x/1.lock");
+    std::fs::write(&lock, "").unwrap();
+    assert_eq!(told(&flip(&access, &head))[0].1, "moved");
+    assert!(lock.exists());
 }

@@ -40,6 +40,7 @@ checks![
     crowd::patches_without_a_version_all_succeed,
     crowd::many_are_published_at_once,
     strangers::a_strangers_push_is_never_overwritten,
+    strangers::locked_refs,
     strangers::servers_that_refuse,
     strangers::a_server_that_is_gone,
     strangers::answers_that_are_lost_or_late,

@@ -94,6 +94,35 @@ pub async fn a_strangers_push_is_never_overwritten(examined: &Examined) {
         .says(404, "NotFound", "not found");
 }
 
+/// Refs that somebody has locked, for a moment or because he died meanwhile.
+pub async fn locked_refs(examined: &Examined) {
+    let desk = ready(examined, "locked").await;
+    let refs = [
+        "heads/drafts/new/w1",
+        "heads/drafts/p/w1",
+        "heads/drafts/p/w1",
+        "heads/main",
+        "heads/drafts/s/w1",
+    ];
+    for (step, name) in ALL.into_iter().zip(refs) {
+        let lock = desk.git.bare().join(format!("refs/{name}.lock"));
+        std::fs::create_dir_all(lock.parent().unwrap()).unwrap();
+        std::fs::write(&lock, "").unwrap();
+        let told = attempt(&desk, step, "").await;
+        told.says(503, "ServiceUnavailable", &format!("refs/{name} is locked"));
+        assert_eq!(told.retry_after.as_deref(), Some("5"), "{step}");
+        let (unlocked, done) = tokio::join!(
+            async {
+                tokio::time::sleep(Duration::from_millis(400)).await;
+                std::fs::remove_file(&lock).unwrap();
+            },
+            attempt(&desk, step, "")
+        );
+        let () = unlocked;
+        assert!(done.code < 300, "{step}: {}", done.body);
+    }
+}
+
 /// Every kind of write.
 const ALL: [&str; 5] = ["create", "files", "propose", "approve", "delete"];
 

@@ -92,6 +92,7 @@ fn sources() -> Vec<Source> {
             .replace('\\', "/"),
         body: fs::read_to_string(&file)
             .unwrap()
+            .replace("#[cfg(test)]\npub(super) mod ", "#[cfg(test)]\nmod ")
             .split("#[cfg(test)]\nmod ")
             .next()
             .unwrap()

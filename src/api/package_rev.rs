@@ -123,6 +123,9 @@ pub struct Observed {
     /// Whether this is the newest published revision of its package.
     #[serde(skip_serializing_if = "is_default")]
     pub latest: bool,
+    /// Whether it is about to become the latest: nobody marks another one meanwhile.
+    #[serde(skip_serializing_if = "is_default")]
+    pub awaits_latest: bool,
     /// Whether the Repository holds deployments.
     #[serde(skip_serializing_if = "is_default")]
     pub deployment: bool,

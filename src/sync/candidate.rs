@@ -15,6 +15,8 @@ pub(super) struct Candidate<'a> {
     /// What is known of it, but for whether it is the latest.
     pub(super) observed: Known<'a>,
     pub(super) latest: bool,
+    /// Whether it is to become the latest, and is not yet.
+    pub(super) awaits: bool,
     /// The record says so itself and cannot be told otherwise.
     pub(super) fixed: bool,
 }
@@ -24,6 +26,7 @@ impl Candidate<'_> {
     pub(super) fn observed(&self) -> Observed {
         Observed {
             latest: self.latest,
+            awaits_latest: self.awaits,
             ..Observed::clone(&self.observed)
         }
     }

@@ -15,6 +15,7 @@ mod feed;
 mod find;
 mod foreign;
 mod lane;
+mod latest;
 pub mod lease;
 mod look;
 mod manager;

@@ -29,6 +29,7 @@ pub fn observe(subject: &Subject, refs: &Refs, found: Found) -> Observed {
         revision: found.revision,
         lifecycle: found.lifecycle,
         latest: false,
+        awaits_latest: false,
         deployment: subject.deployment,
         git,
         tasks: found.task.into_iter().collect(),

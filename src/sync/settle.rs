@@ -14,6 +14,7 @@ use super::{
     candidate::{Candidate, Known, is_same_place, lost, note, rank},
     due::is_current,
     fate::Fate,
+    latest,
     observe::{lifecycle_of, observe},
     subject::Subject,
 };
@@ -89,9 +90,12 @@ pub fn settle(
     settling.write(wanted)
 }
 
+/// Records by their names.
+pub(super) type Records<'a> = BTreeMap<&'a str, (&'a Arc<PackageRev>, Stand)>;
+
 /// What may become of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stand {
+pub(super) enum Stand {
     /// It may be replaced or deleted.
     Free,
     /// A write is under way: Git tells what it is worth, but it stays as it is.
@@ -107,7 +111,7 @@ enum Stand {
 struct Settling<'a> {
     subject: &'a Subject,
     refs: &'a Refs,
-    records: BTreeMap<&'a str, (&'a Arc<PackageRev>, Stand)>,
+    records: Records<'a>,
     /// Whether everything was read that had to be.
     complete: bool,
     /// Packages of which something could not be read: a revision of theirs may be there, though its old ref is not.
@@ -158,6 +162,7 @@ impl<'a> Settling<'a> {
                 key: self.subject.key_of(&observed),
                 observed: Known::Read(Box::new(observed)),
                 latest: false,
+                awaits: false,
                 fixed: false,
             }
         }));
@@ -180,6 +185,7 @@ impl<'a> Settling<'a> {
                 self.renewed(observed)
             },
             latest: false,
+            awaits: false,
             fixed,
         })
     }
@@ -223,69 +229,8 @@ impl<'a> Settling<'a> {
             (!is_same_place(loser, chosen)).then(|| lost(name, loser, chosen))
         });
         self.out.notes.extend(told);
-        self.mark_latest(&mut wanted);
+        latest::mark(self.subject, &self.records, &mut wanted);
         wanted
-    }
-
-    /// Marks the newest published revision of each package.
-    fn mark_latest(&self, wanted: &mut BTreeMap<String, Candidate<'a>>) {
-        let (bound, claimed) = (self.bound(), self.claimed());
-        let mut newest: HashMap<PackageKey, (i64, String)> = HashMap::new();
-        for (name, candidate) in wanted.iter() {
-            let observed = &candidate.observed;
-            if observed.lifecycle.is_published() && observed.revision >= 1 {
-                let best = newest.entry(candidate.key.package.clone()).or_default();
-                *best = std::mem::take(best).max((observed.revision, name.clone()));
-            }
-        }
-        for (name, candidate) in wanted.iter_mut() {
-            let package = &candidate.key.package;
-            let newest = newest.get(package).map(|(_, name)| name);
-            candidate.latest = match bound.get(package) {
-                Some(bound) => bound == name,
-                // Whoever publishes now will see to it that there is one.
-                None if claimed.contains(package) => self.is_latest(name),
-                None => newest == Some(name),
-            };
-        }
-    }
-
-    /// Returns the records by package that are marked as the latest and must stay so for now: no other may be marked, so
-    /// that there are never two.
-    fn bound(&self) -> HashMap<PackageKey, String> {
-        let stay = self
-            .records
-            .iter()
-            .filter(|(_, (_, stand))| matches!(stand, Stand::Fixed | Stand::Writing));
-        stay.filter_map(|(name, (record, _))| {
-            let observed = record.spec.observed.as_ref().filter(|it| it.latest)?;
-            Some((self.subject.key_of(observed).package, (*name).to_string()))
-        })
-        .collect()
-    }
-
-    /// Returns the packages of which another write under way publishes a revision: it may mark that as the latest at any
-    /// moment, so nothing new is marked until it is over.
-    fn claimed(&self) -> HashSet<PackageKey> {
-        let writing = self
-            .records
-            .values()
-            .filter(|(_, stand)| *stand == Stand::Writing);
-        let publishing = writing.filter_map(|(record, _)| {
-            let (observed, intent) = (view::observed(record)?, record.spec.intent.as_ref()?);
-            let tags = format!("refs/tags/{}/", observed.git.directory);
-            let mut brought = intent.edits.iter().filter(|edit| edit.to.is_some());
-            let publishes = brought.any(|edit| edit.ref_.starts_with(&tags));
-            (publishes && intent.is_open()).then(|| self.subject.key_of(observed).package)
-        });
-        publishing.collect()
-    }
-
-    /// Returns whether the record of this name says that its revision is the latest.
-    fn is_latest(&self, name: &str) -> bool {
-        let known = self.records.get(name);
-        let observed = known.and_then(|(record, _)| record.spec.observed.as_ref());
-        observed.is_some_and(|observed| observed.latest)
     }
 
     /// Returns the edits that make the records as wanted.
@@ -470,7 +415,7 @@ fn same(one: &PackageRev, other: &PackageRev) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::{
         api::{Intent, RECORD_FINALIZER},
@@ -480,26 +425,27 @@ mod tests {
     };
 
     /// A repository and its records, and what is written to them.
-    struct World {
-        subject: Subject,
-        records: BTreeMap<String, PackageRev>,
+    #[derive(Clone)]
+    pub(in crate::sync) struct World {
+        pub(in crate::sync) subject: Subject,
+        pub(in crate::sync) records: BTreeMap<String, PackageRev>,
         /// Refs with their commits.
-        refs: BTreeMap<String, char>,
+        pub(in crate::sync) refs: BTreeMap<String, char>,
         /// Packages on the branch with their trees.
         branch: BTreeMap<String, char>,
         unread: HashSet<String>,
-        fates: HashMap<String, Fate>,
+        pub(in crate::sync) fates: HashMap<String, Fate>,
         /// What is found in refs whose names do not say it.
-        aliases: Vec<Found>,
+        pub(in crate::sync) aliases: Vec<Found>,
         version: u64,
     }
 
-    fn id(letter: char) -> String {
+    pub(in crate::sync) fn id(letter: char) -> String {
         letter.to_string().repeat(40)
     }
 
     impl World {
-        fn new(refs: &[(&str, char)], branch: &[(&str, char)]) -> Self {
+        pub(in crate::sync) fn new(refs: &[(&str, char)], branch: &[(&str, char)]) -> Self {
             let mut world = Self {
                 subject: Subject {
                     namespace: "default".into(),
@@ -526,7 +472,7 @@ mod tests {
             world
         }
 
-        fn push(&mut self, name: &str, commit: char) {
+        pub(in crate::sync) fn push(&mut self, name: &str, commit: char) {
             self.refs.insert(format!("refs/{name}"), commit);
         }
 
@@ -550,7 +496,7 @@ mod tests {
             Some(found(directory, last, revision, reference, commit, commit))
         }
 
-        fn look(&self) -> (Settlement, Vec<Arc<PackageRev>>) {
+        pub(in crate::sync) fn look(&self) -> (Settlement, Vec<Arc<PackageRev>>) {
             let targets = self.refs.iter().map(|(name, commit)| {
                 let (id, commit) = (id(*commit), id(*commit));
                 (name.as_str(), RefTarget { id, commit })
@@ -587,7 +533,7 @@ mod tests {
         }
 
         /// Looks once and writes; returns what was written, as words.
-        fn settle(&mut self) -> Vec<String> {
+        pub(in crate::sync) fn settle(&mut self) -> Vec<String> {
             let (settlement, _) = self.look();
             let mut names = Vec::new();
             for edit in settlement.packages.into_iter().flatten() {
@@ -603,6 +549,37 @@ mod tests {
                 "one name is written twice: {names:?}"
             );
             names
+        }
+
+        /// Looks and writes until there is nothing to do.
+        fn rest(&mut self) -> Vec<String> {
+            let mut all = Vec::new();
+            loop {
+                let mut now = self.settle();
+                if now.is_empty() {
+                    return all;
+                }
+                all.append(&mut now);
+            }
+        }
+
+        /// Writes, if nobody was faster; returns whether it did.
+        pub(in crate::sync) fn try_write(&mut self, edit: Edit) -> bool {
+            let (name, version) = match &edit {
+                Edit::Create(record) | Edit::Replace(record) => {
+                    (&record.metadata.name, &record.metadata.resource_version)
+                }
+                Edit::Delete(record) => (&record.metadata.name, &record.metadata.resource_version),
+            };
+            let now = self
+                .records
+                .get(name.as_ref().unwrap())
+                .map(|now| now.metadata.resource_version.clone());
+            let fits = now.unwrap_or_default() == *version;
+            if fits {
+                self.write(edit);
+            }
+            fits
         }
 
         fn write(&mut self, edit: Edit) -> String {
@@ -629,16 +606,17 @@ mod tests {
                 version, was,
                 "{sign}{name} is written over the version it was made from"
             );
-            let latest = if record.spec.observed.as_ref().unwrap().latest {
-                "[latest]"
-            } else {
-                ""
+            let observed = record.spec.observed.as_ref().unwrap();
+            let latest = match (observed.latest, observed.awaits_latest) {
+                (true, _) => "[latest]",
+                (_, true) => "[awaits]",
+                _ => "",
             };
             self.records.insert(name.clone(), record);
             format!("{sign}{name}{latest}")
         }
 
-        fn observed(&mut self, name: &str) -> &mut Observed {
+        pub(in crate::sync) fn observed(&mut self, name: &str) -> &mut Observed {
             self.records
                 .get_mut(name)
                 .unwrap()
@@ -649,7 +627,7 @@ mod tests {
         }
     }
 
-    fn found(
+    pub(in crate::sync) fn found(
         directory: &str,
         workspace: &str,
         revision: i64,
@@ -727,12 +705,12 @@ mod tests {
             (
                 "publishing moves the latest label, and the old latest loses it first",
                 |world| world.push("tags/a/v3", 'd'),
-                &["~r.a.v2", "+r.a.v3[latest]"],
+                &["+r.a.v3[awaits]", "~r.a.v2", "~r.a.v3[latest]"],
             ),
             (
                 "deleting the latest gives the label back",
                 |world| world.drop("tags/a/v2"),
-                &["-r.a.v2", "~r.a.v1[latest]"],
+                &["-r.a.v2", "~r.a.v1[awaits]", "~r.a.v1[latest]"],
             ),
             (
                 "deleting an old revision touches no other",
@@ -835,8 +813,7 @@ mod tests {
             );
             world.settle();
             push(&mut world);
-            assert_eq!(world.settle(), *expected, "{what}");
-            assert_eq!(world.settle(), [""; 0], "{what}, again");
+            assert_eq!(world.rest(), *expected, "{what}");
         }
     }
 
@@ -867,10 +844,8 @@ mod tests {
         }
         assert_eq!(world.settle(), [""; 0]);
         world.unread.clear();
-        assert_eq!(
-            world.settle(),
-            ["-r.a.main", "~r.a.v1", "~r.a.w", "+r.a.v2[latest]"]
-        );
+        assert_eq!(world.settle(), ["-r.a.main", "+r.a.v2[awaits]", "~r.a.w"]);
+        assert_eq!(world.settle(), ["~r.a.v1", "~r.a.v2[latest]"]);
     }
 
     #[test]
@@ -885,7 +860,7 @@ mod tests {
         world.unread.insert("refs/tags/a/v1".into());
         assert_eq!(world.settle(), ["-r.b.w"]);
         world.unread.clear();
-        assert_eq!(world.settle(), ["-r.a.w", "+r.a.v1[latest]"]);
+        assert_eq!(world.settle(), ["-r.a.w", "+r.a.v1[awaits]"]);
     }
 
     #[test]
@@ -905,6 +880,7 @@ mod tests {
         world.push("tags/a/v2", 'c');
         assert_eq!(world.settle(), ["+r.a.v2"]);
         world.records.get_mut("r.a.v1").unwrap().spec.intent = None;
+        assert_eq!(world.settle(), ["~r.a.v2[awaits]"]);
         assert_eq!(world.settle(), ["~r.a.v1", "~r.a.v2[latest]"]);
     }
 
@@ -934,7 +910,7 @@ mod tests {
         assert_eq!((settlement.packages.len(), settlement.notes), (0, vec![]));
         *world.observed("r.a.v1") = known;
         world.drop("tags/a/v2");
-        assert_eq!(world.settle(), ["-r.a.v2", "~r.a.v1[latest]"]);
+        assert_eq!(world.settle(), ["-r.a.v2", "~r.a.v1[awaits]"]);
     }
 
     #[test]
@@ -1061,7 +1037,8 @@ mod tests {
         };
         world.records.get_mut("r.a.w").unwrap().spec.intent = Some(intent);
         world.push("tags/a/v3", 'd');
-        assert_eq!(world.settle(), ["+r.a.v3"], "the first stays the latest");
+        assert_eq!(world.settle(), ["+r.a.v3[awaits]"]);
+        assert_eq!(world.settle(), [""; 0], "the first stays the latest");
         world.records.get_mut("r.a.w").unwrap().spec.intent = None;
         assert_eq!(world.settle(), ["~r.a.v1", "~r.a.v3[latest]"]);
     }

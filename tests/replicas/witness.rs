@@ -8,6 +8,9 @@ use std::{
 
 use porch::cache::{Catalog, Name, Revision, Version};
 
+/// How much is told of what went before a complaint.
+const STORY: usize = 16;
+
 /// What was told of one object.
 #[derive(Clone, Debug)]
 pub struct Moment {
@@ -150,6 +153,27 @@ impl History {
         self.moments.push(Moment { name, is });
     }
 
+    /// Returns what was told of these objects last.
+    fn story(&self, names: &[&str]) -> String {
+        let own = self.moments.iter().rev();
+        let own = own.filter(|moment| names.contains(&moment.name.as_str()));
+        let lines = own.take(STORY).map(|moment| {
+            let Some(is) = &moment.is else {
+                return format!("{} is gone\n", moment.name);
+            };
+            let (observed, intent) = (is.observed(), &is.record().spec.intent);
+            format!(
+                "{} {}: {:?} v{}, latest {}, {intent:?}\n",
+                version(is),
+                moment.name,
+                observed.lifecycle,
+                observed.revision,
+                observed.latest
+            )
+        });
+        lines.collect()
+    }
+
     /// No package ever has two revisions of one number, or two that are the latest.
     fn check(&mut self) {
         let (mut latest, mut numbers) = (BTreeMap::new(), BTreeMap::new());
@@ -161,8 +185,9 @@ impl History {
                 && let Some(other) = latest.insert(package.clone(), name)
             {
                 complaints.push(format!(
-                    "{name} and {other} are both the latest at {}",
-                    self.newest
+                    "{name} and {other} are both the latest at {}:\n{}",
+                    self.newest,
+                    self.story(&[name, other])
                 ));
             }
             if observed.revision > 0

@@ -341,6 +341,8 @@ fn a_strangers_push_reaches_a_watcher() {
             ("MODIFIED", "demo.basens.main"),
             // Its record lets go of our finalizer before it goes.
             ("MODIFIED", "demo.basens.quota"),
+            // It is there before it is the latest.
+            ("MODIFIED", "demo.basens.v3"),
         ]
     );
 }

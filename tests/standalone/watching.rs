@@ -103,8 +103,10 @@ fn the_life_of_a_revision_in_git_is_told_step_by_step() {
 
     publish(git);
     push();
+    // Nothing is marked as the latest that did not claim it before.
     all.next(
         &[
+            "MODIFIED r.a.w 2 Published",
             "MODIFIED r.a.v1 1 Published",
             "MODIFIED r.a.main -1 Published",
             "MODIFIED r.a.w 2 Published latest",
@@ -124,6 +126,7 @@ fn the_life_of_a_revision_in_git_is_told_step_by_step() {
         &[
             "MODIFIED r.a.w 2 Published latest",
             "DELETED r.a.w 2 Published latest",
+            "MODIFIED r.a.v1 1 Published",
             "MODIFIED r.a.v1 1 Published latest",
         ],
         revision,

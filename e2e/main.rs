@@ -19,6 +19,7 @@ mod crowd;
 mod definitions;
 #[path = "../tests/writing/desk.rs"]
 mod desk;
+mod endings;
 mod feed;
 mod figures;
 #[path = "../tests/contract/follow.rs"]

@@ -35,6 +35,16 @@ impl Server {
         }
     }
 
+    /// Returns the control plane that it serves.
+    pub fn plane(&self) -> &plane::Plane {
+        &self.rig.plane
+    }
+
+    /// Returns where it listens.
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.rig.replica.address()
+    }
+
     /// Ends it, with all that was registered, so that the next one does not look there.
     pub async fn end(self) {
         let all: Api<Repository> = Api::all(self.rig.plane.client());

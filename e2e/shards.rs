@@ -98,10 +98,15 @@ async fn each_repository_is_looked_at_by_one_replica_and_by_another_when_that_on
     .await;
     println!("{held:?}");
     let clients = [one.client(&plane), other.client(&plane)];
-    let counted = [
-        looks(&clients[0], &namespace).await,
-        looks(&clients[1], &namespace).await,
-    ];
+    // A look is counted when it has ended; what it found was written before.
+    let counted = eventually("every first look has ended", async || {
+        let counted = [
+            looks(&clients[0], &namespace).await,
+            looks(&clients[1], &namespace).await,
+        ];
+        (counted[0].len() + counted[1].len() >= REPOSITORIES).then_some(counted)
+    })
+    .await;
     for number in 0..REPOSITORIES {
         let name = format!("r{number}");
         let by = counted.iter().filter(|it| it.contains_key(&name)).count();
@@ -122,8 +127,11 @@ async fn each_repository_is_looked_at_by_one_replica_and_by_another_when_that_on
     let held = holders(&plane).await;
     let who = |it: &String| it.contains("shards-other") == first;
     assert!(held.values().all(who), "{held:?}");
-    let all = looks(client, &namespace).await;
-    assert_eq!(all.len(), REPOSITORIES, "{all:?}");
+    eventually("all Repositories are looked at by the other", async || {
+        let all = looks(client, &namespace).await;
+        (all.len() == REPOSITORIES).then_some(())
+    })
+    .await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     repositories
         .delete_collection(&<_>::default(), &ListParams::default())

@@ -68,6 +68,9 @@ pub async fn metadata_survives(examined: &Examined) {
     let strategic = json!({ "metadata": { "finalizers": ["example.com/other"] } });
     let kind = "application/strategic-merge-patch+json";
     let both = desk.patch(URI, kind, &strategic).await.is(200);
+    // What changes nothing is no change.
+    let same_again = desk.put(URI, &both).await.is(200);
+    assert_eq!(version(&same_again), version(&both));
     assert_eq!(
         both["metadata"]["finalizers"].as_array().unwrap().len(),
         2,

@@ -6,13 +6,16 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, Weak},
     time::Duration,
 };
 
 use futures::future::{BoxFuture, join_all};
 use kube::Client;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 
 use super::{
     Error, Mirrors, Target,
@@ -29,6 +32,9 @@ const TOGETHER: usize = 64;
 const ATTEMPTS: usize = 5;
 /// How long a ref that is locked is left alone at first; then twice as long, and so on.
 const LOCKED: Duration = Duration::from_millis(25);
+
+/// How long a lane is kept in which nobody is, with its open connections and the credentials that these were opened with.
+const IDLE: Duration = Duration::from_mins(5);
 
 /// What is done when a plan is made, before it is sent: it says whether to go on.
 pub type Declare = Box<dyn FnMut(&Plan) -> BoxFuture<'static, bool> + Send>;
@@ -73,7 +79,7 @@ pub struct Lanes {
 struct Parts {
     client: Client,
     mirrors: Mirrors,
-    /// By the UID of the Repository. A lane costs next to nothing while nobody is in it.
+    /// By the UID of the Repository; a lane in which nobody is takes itself away. Held for moments.
     lanes: Mutex<HashMap<String, mpsc::UnboundedSender<Job>>>,
 }
 
@@ -120,8 +126,7 @@ impl Lanes {
             sent: false,
             answer,
         };
-        if self.lane(&uid).send(job).is_err() {
-            self.lanes().remove(&uid);
+        if !self.enter(&uid, job) {
             return Err(Failure::Undone(Error::Unavailable(
                 "the writes of this repository have ended, please try again".into(),
             )));
@@ -132,34 +137,42 @@ impl Lanes {
         })
     }
 
-    fn lane(&self, uid: &str) -> mpsc::UnboundedSender<Job> {
-        let mut lanes = self.lanes();
+    /// Puts a job into its lane; returns whether it is there. A lane that is open stays so as long as the lock is held.
+    fn enter(&self, uid: &str, job: Job) -> bool {
+        let mut lanes = self.parts.lanes();
         let open = lanes.get(uid).filter(|lane| !lane.is_closed());
-        if let Some(lane) = open {
-            return lane.clone();
-        }
+        let lane = open.cloned().unwrap_or_else(|| self.open(uid));
+        let entered = lane.send(job).is_ok();
+        lanes.insert(uid.into(), lane);
+        entered
+    }
+
+    fn open(&self, uid: &str) -> mpsc::UnboundedSender<Job> {
         let (sender, jobs) = mpsc::unbounded_channel();
         let lane = Lane {
+            uid: uid.into(),
+            parts: Arc::downgrade(&self.parts),
             client: self.parts.client.clone(),
             mirrors: self.parts.mirrors.clone(),
             place: self.parts.mirrors.place(uid),
             opened: None,
         };
         tokio::spawn(lane.run(jobs));
-        lanes.insert(uid.into(), sender.clone());
         sender
     }
+}
 
+impl Parts {
     fn lanes(&self) -> MutexGuard<'_, HashMap<String, mpsc::UnboundedSender<Job>>> {
-        self.parts
-            .lanes
-            .lock()
-            .expect("nobody panics with the lock held")
+        self.lanes.lock().expect("nobody panics with the lock held")
     }
 }
 
 /// The writes to one repository, one push after another.
 struct Lane {
+    uid: String,
+    /// Those that know this lane.
+    parts: Weak<Parts>,
     client: Client,
     mirrors: Mirrors,
     place: Arc<Place>,
@@ -169,7 +182,13 @@ struct Lane {
 
 impl Lane {
     async fn run(mut self, mut jobs: mpsc::UnboundedReceiver<Job>) {
-        while let Some(first) = jobs.recv().await {
+        loop {
+            let first = match timeout(IDLE, jobs.recv()).await {
+                Ok(Some(first)) => first,
+                Ok(None) => return,
+                Err(_) if self.leave(&mut jobs) => return,
+                Err(_) => continue,
+            };
             let mut waiting = VecDeque::from([first]);
             while waiting.len() < TOGETHER
                 && let Ok(next) = jobs.try_recv()
@@ -185,6 +204,20 @@ impl Lane {
                     .await;
             }
         }
+    }
+
+    /// Takes this lane away if nobody is in it; returns whether it is gone.
+    fn leave(&self, jobs: &mut mpsc::UnboundedReceiver<Job>) -> bool {
+        let Some(parts) = self.parts.upgrade() else {
+            return true;
+        };
+        // Whoever enters holds the lock.
+        let mut lanes = parts.lanes();
+        let empty = jobs.is_empty();
+        if empty {
+            lanes.remove(&self.uid);
+        }
+        empty
     }
 
     /// Does works that are for one target.
@@ -407,5 +440,29 @@ fn judge(target: &Target, pushed: Pushed) -> Result<Tried, Failure> {
 fn refuse_all(jobs: Vec<Job>, error: &Error) {
     for job in jobs {
         let _ = job.answer.send(Err(Failure::Undone(error.clone())));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lane_in_which_nobody_is_takes_itself_away() {
+        let nobody = tower::service_fn(async |_: http::Request<kube::client::Body>| {
+            Err::<http::Response<kube::client::Body>, _>("nobody is asked")
+        });
+        let directory = std::env::temp_dir().join("porch-no-mirrors");
+        let lanes = Lanes::new(Client::new(nobody, "default"), Mirrors::new(directory));
+        let lane = lanes.open("u");
+        lanes.parts.lanes().insert("u".into(), lane.clone());
+        tokio::time::sleep(IDLE / 2).await;
+        assert!(!lane.is_closed() && lanes.parts.lanes().contains_key("u"));
+        tokio::time::sleep(IDLE).await;
+        assert!(lane.is_closed() && lanes.parts.lanes().is_empty());
+        assert!(
+            !lanes.open("u").is_closed(),
+            "there is another when it is needed"
+        );
     }
 }

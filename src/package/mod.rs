@@ -6,12 +6,14 @@ mod heal;
 mod key;
 pub mod kptfile;
 mod lifecycle;
+mod merge;
 mod overlap;
 mod pipeline;
 pub mod strategy;
 mod syntax;
 pub mod tasks;
 mod uid;
+pub mod upgrade;
 mod violation;
 
 pub use files::{

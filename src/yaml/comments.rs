@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Range,
     str::FromStr,
 };
 
@@ -13,9 +14,9 @@ use yaml_edit::{Mapping, Sequence, YamlFile, YamlNode};
 use super::read;
 
 /// What separates the steps of a path: no key has it.
-const STEP: char = '\0';
-/// The path of what is behind the last thing of a document.
-const END: &str = "\0end";
+pub(super) const STEP: char = '\0';
+/// The path of what is behind the last thing of a document; those of things begin with a step.
+pub(super) const END: &str = "end";
 
 /// Returns the text `new` of one document with the comments of `old` that it has not; where it has other ones, they stay, and
 /// where it can't take one, it stays as it is.
@@ -31,40 +32,82 @@ pub fn with_comments(new: &str, old: &str) -> String {
     healed
 }
 
-fn means_the_same(one: &str, other: &str) -> bool {
+/// Returns the text of one document with the comments that came into another text of it, from `old` to `new`: only where neither
+/// `old` nor the text has one. What was taken away or changed since `old` stays so.
+#[must_use]
+pub fn with_new_comments(text: &str, old: &str, new: &str) -> String {
+    let outlines = (Outline::of(text), Outline::of(old), Outline::of(new));
+    let (Some(to), Some(before), Some(after)) = outlines else {
+        return text.into();
+    };
+    let notes = before.notes();
+    let taken: BTreeSet<_> = notes.iter().map(|note| (note.path, note.place)).collect();
+    let known: BTreeSet<_> = notes.iter().flat_map(|note| &note.texts).collect();
+    let mut come = after.lost_in(&to);
+    come.retain(|note| {
+        let is_known = note.texts.iter().any(|text| known.contains(text));
+        !is_known && !taken.contains(&(note.path, note.place))
+    });
+    let made = to.with(&come);
+    if means_the_same(&made, text) {
+        made
+    } else {
+        text.into()
+    }
+}
+
+/// Returns the comments of a text, in its order, without what is around them; none if it can't be read.
+#[must_use]
+pub fn comments(text: &str) -> Vec<String> {
+    let file = YamlFile::from_str(text);
+    let said = |file: YamlFile| {
+        let comments = file.comments();
+        comments
+            .map(|comment| comment.text().trim_end().to_owned())
+            .collect()
+    };
+    file.map(said).unwrap_or_default()
+}
+
+pub(super) fn means_the_same(one: &str, other: &str) -> bool {
     let other = read::documents(other);
     read::documents(one).is_ok_and(|one| other.is_ok_and(|other| one == other))
 }
 
 /// Where in a text the things are that can have comments, and the comments.
-struct Outline<'a> {
+pub(super) struct Outline<'a> {
     lines: Vec<&'a str>,
     /// In the order of the text.
-    things: Vec<Thing>,
+    pub(super) things: Vec<Thing>,
     /// The last thing whose comment stands behind a line.
     by_last: BTreeMap<usize, usize>,
-    comments: Vec<Comment>,
+    pub(super) comments: Vec<Comment>,
 }
 
 /// A member of a map or an item of a list.
-struct Thing {
+pub(super) struct Thing {
     /// Keys, and marks of items, from the root.
-    path: String,
+    pub(super) path: String,
     /// The line where it begins.
     first: usize,
     /// The line behind which its comment stands: that of its key, or the last one of its value.
     last: usize,
+    /// The bytes of its value, if that is no map or list of several lines.
+    pub(super) value: Option<Range<usize>>,
 }
 
-struct Comment {
+pub(super) struct Comment {
     line: usize,
-    text: String,
-    place: Place,
+    pub(super) text: String,
+    pub(super) place: Place,
 }
+
+/// By what an item of a list is known.
+type Mark = fn(&YamlNode, usize) -> String;
 
 /// Where a comment stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
+pub(super) enum Place {
     Above,
     Behind,
 }
@@ -79,9 +122,18 @@ struct Note<'a> {
 impl<'a> Outline<'a> {
     /// Returns the outline of a text; nothing if it is not one map.
     fn of(text: &'a str) -> Option<Self> {
+        Self::marked(text, mark)
+    }
+
+    /// Returns the outline of a text, with items known by their places; nothing if it is not one map.
+    pub(super) fn placed(text: &'a str) -> Option<Self> {
+        Self::marked(text, |_, at| at.to_string())
+    }
+
+    fn marked(text: &'a str, mark: Mark) -> Option<Self> {
         let file = YamlFile::from_str(text).ok()?;
         let lines: Vec<&str> = text.split_inclusive('\n').collect();
-        let mut walk = Walk::new(text, &lines);
+        let mut walk = Walk::new(text, &lines, mark);
         let comments = file.comments().map(|comment| {
             let start = comment.byte_range().start as usize;
             let line = walk.line(start);
@@ -112,7 +164,7 @@ impl<'a> Outline<'a> {
     }
 
     /// Returns the path of what a comment is about.
-    fn subject(&self, comment: &Comment) -> &str {
+    pub(super) fn subject(&self, comment: &Comment) -> &str {
         let found = match comment.place {
             Place::Above => {
                 let next = self
@@ -200,6 +252,32 @@ impl<'a> Outline<'a> {
         self.laid_out(&above, &behind)
     }
 
+    /// Returns the text with comments behind things, in place of others; those of lines that do not end with their thing are left out.
+    pub(super) fn with_behind(&self, comments: &[(usize, &str)]) -> String {
+        let mut lines: Vec<String> = self.lines.iter().map(|line| (*line).into()).collect();
+        for (at, comment) in comments {
+            if self.ends_its_line(*at) {
+                let line = self.things[*at].last;
+                lines[line] = self.line_with(line, comment);
+            }
+        }
+        lines.concat()
+    }
+
+    /// Returns a line with a comment behind it, in place of the one that it has.
+    fn line_with(&self, line: usize, comment: &str) -> String {
+        let mut comments = self.comments.iter();
+        let before = comments
+            .find(|other| other.line == line && other.place == Place::Behind)
+            .map_or("", |other| other.text.as_str());
+        let text = self.lines[line];
+        let bare = text.trim_end_matches(['\r', '\n']);
+        let ending = &text[bare.len()..];
+        let kept = bare.trim_end();
+        let kept = kept.strip_suffix(before).unwrap_or(kept);
+        format!("{} {comment}{ending}", kept.trim_end())
+    }
+
     fn begins_its_line(&self, at: usize) -> bool {
         at == 0 || self.things[at - 1].first != self.things[at].first
     }
@@ -254,10 +332,11 @@ struct Walk<'a> {
     /// Where the lines start.
     starts: Vec<usize>,
     things: Vec<Thing>,
+    mark: Mark,
 }
 
 impl<'a> Walk<'a> {
-    fn new(text: &'a str, lines: &[&str]) -> Self {
+    fn new(text: &'a str, lines: &[&str], mark: Mark) -> Self {
         let mut at = 0;
         let start = |line: &&str| {
             at += line.len();
@@ -269,6 +348,7 @@ impl<'a> Walk<'a> {
             text,
             starts,
             things,
+            mark,
         }
     }
 
@@ -301,7 +381,7 @@ impl<'a> Walk<'a> {
             return;
         }
         for (at, item) in list.values().enumerate() {
-            let path = format!("{path}{STEP}{}", mark(&item, at));
+            let path = format!("{path}{STEP}{}", (self.mark)(&item, at));
             let first = self.line(start(&item));
             self.thing(&path, first, Some(&item));
         }
@@ -320,6 +400,7 @@ impl<'a> Walk<'a> {
             path: path.into(),
             first,
             last,
+            value: end.map(|value| self.written(value)),
         });
         if let Some(map) = map {
             self.map(map, path);
@@ -330,16 +411,21 @@ impl<'a> Walk<'a> {
 
     /// Returns the line behind which the comment of a value stands.
     fn end(&self, value: &YamlNode, first: usize) -> usize {
-        let range = value.byte_range();
-        let written = &self.text[range.start as usize..range.end as usize];
-        let body = written.trim_end();
-        if body.is_empty() {
+        let range = self.written(value);
+        if range.is_empty() {
             return first;
         }
-        if body.starts_with(['|', '>']) {
-            return self.line(range.start as usize);
+        if self.text[range.clone()].starts_with(['|', '>']) {
+            return self.line(range.start);
         }
-        self.line(range.start as usize + body.len() - 1)
+        self.line(range.end - 1)
+    }
+
+    /// Returns the bytes of a value, without the space behind it.
+    fn written(&self, value: &YamlNode) -> Range<usize> {
+        let range = value.byte_range();
+        let (start, end) = (range.start as usize, range.end as usize);
+        start..start + self.text[start..end].trim_end().len()
     }
 }
 
@@ -405,6 +491,27 @@ mod tests {
         ] {
             assert_eq!(with_comments(new, old), new);
         }
+    }
+
+    #[test]
+    fn comments_that_are_new_come_and_others_stay_away() {
+        for (text, old, new, want) in [
+            (
+                "a: 1\nb: 2\n",
+                "a: 1\n",
+                "a: 1 # a\nb: 2 # b\n",
+                "a: 1 # a\nb: 2 # b\n",
+            ),
+            ("a: 1\n", "a: 1 # a\n", "a: 1 # a\n", "a: 1\n"),
+            ("a: 1\n", "a: 1 # a\n", "a: 1 # other\n", "a: 1\n"),
+            ("a: 1 # mine\n", "a: 1\n", "a: 1 # new\n", "a: 1 # mine\n"),
+            ("b: 1\n", "# x\na: 1\nb: 1\n", "a: 1\n# x\nb: 1\n", "b: 1\n"),
+            ("a: 1\n", "a: 1\n", "a: 1\nc: 1 # c\n", "a: 1\n"),
+            ("a: 1\n", "", "# new\na: 1\n", "a: 1\n"),
+        ] {
+            assert_eq!(with_new_comments(text, old, new), want, "{text:?}");
+        }
+        assert_eq!(comments("# a \nb: '# c' # d\n"), ["# a", "# d"]);
     }
 
     #[test]

@@ -13,7 +13,8 @@ use super::{Error, read, write};
 /// Returns the text with the values `wanted` in its documents; the very same bytes when it says so already.
 ///
 /// A key that is new goes behind the one that is before it in `wanted`. Items of a list keep their comments if they stay in order;
-/// one is taken for the same that equals another, or has the same first member.
+/// one is taken for the same that equals another, or has the same name, first member or image but for its tag. A text that was quoted stays
+/// quoted in the same way.
 ///
 /// # Errors
 /// [`Error`]: not YAML, not as many documents, or of a form that can't be changed so, such as an alias.
@@ -81,7 +82,8 @@ fn change_member(mapping: &Mapping, key: &str, old: &Value, new: &Value) -> Resu
             change_list(&inner.ok_or_else(|| refused("has an alias"))?, old, new)
         }
         _ => {
-            mapping.set(key, node(new)?);
+            let written = mapping.get(key);
+            mapping.set(key, node_like(written.as_ref(), new)?);
             Ok(())
         }
     }
@@ -100,6 +102,9 @@ fn insert(mapping: &Mapping, before: Option<&str>, key: &str, value: &Value) -> 
 
 fn change_list(sequence: &Sequence, old: &[Value], new: &[Value]) -> Result<(), Error> {
     let kept = same_items(old, new);
+    if kept.iter().all(Option::is_none) {
+        return replace_items(sequence, old.len(), new);
+    }
     for at in (0..old.len()).rev() {
         if !kept.contains(&Some(at)) {
             sequence.remove(at);
@@ -115,13 +120,24 @@ fn change_list(sequence: &Sequence, old: &[Value], new: &[Value]) -> Result<(), 
     Ok(())
 }
 
+/// Replaces all items. The old ones go last: an empty list has forgotten how far its items were indented.
+fn replace_items(sequence: &Sequence, old: usize, new: &[Value]) -> Result<(), Error> {
+    for (at, value) in new.iter().enumerate() {
+        sequence.insert(at, node(value)?);
+    }
+    for at in (new.len()..new.len() + old).rev() {
+        sequence.remove(at);
+    }
+    Ok(())
+}
+
 fn change_item(sequence: &Sequence, at: usize, old: &Value, new: &Value) -> Result<(), Error> {
     let item = sequence.get(at);
     let mapping = item.as_ref().and_then(YamlNode::as_mapping);
     if let (Some(mapping), Value::Object(old), Value::Object(new)) = (mapping, old, new) {
         return change_map(mapping, old, new);
     }
-    sequence.set(at, node(new)?);
+    sequence.set(at, node_like(item.as_ref(), new)?);
     Ok(())
 }
 
@@ -131,6 +147,7 @@ fn same_items(old: &[Value], new: &[Value]) -> Vec<Option<usize>> {
     let find = |value: &Value| {
         let left = &old[next..];
         let same = left.iter().position(|other| other == value);
+        let same = same.or_else(|| left.iter().position(|other| has_same_name(other, value)));
         let same = same.or_else(|| left.iter().position(|other| is_same(other, value)))?;
         next += same + 1;
         Some(next - 1)
@@ -138,10 +155,42 @@ fn same_items(old: &[Value], new: &[Value]) -> Vec<Option<usize>> {
     new.iter().map(find).collect()
 }
 
-/// Returns whether two maps agree in the member that comes first in the new one, such as `type`.
+/// Returns whether two maps agree in their names.
+fn has_same_name(old: &Value, new: &Value) -> bool {
+    let name = new.get("name");
+    name.is_some() && old.get("name") == name
+}
+
+/// Returns whether two maps agree in the member that comes first in the new one, such as `type`, or in their image but for its tag.
 fn is_same(old: &Value, new: &Value) -> bool {
     let first = new.as_object().and_then(|map| map.iter().next());
+    let image = |value: &Value| {
+        let image = value.get("image")?.as_str()?;
+        let name = image.rfind('/').map_or(0, |at| at + 1);
+        let tag = image[name..].find([':', '@']).map(|at| name + at);
+        Some(image[..tag.unwrap_or(image.len())].to_owned())
+    };
     first.is_some_and(|(key, value)| old.get(key) == Some(value))
+        || image(new).is_some_and(|new| image(old) == Some(new))
+}
+
+/// Returns a value as a piece of a tree; a text is quoted as the one that it replaces.
+fn node_like(written: Option<&YamlNode>, value: &Value) -> Result<YamlNode, Error> {
+    let written = written
+        .and_then(YamlNode::as_scalar)
+        .map(ToString::to_string);
+    let quote = written.and_then(|text| text.trim_start().chars().next());
+    let quoted = match (quote, value.as_str()) {
+        (Some('\''), Some(text)) if !text.contains(char::is_control) => {
+            format!("'{}'", text.replace('\'', "''"))
+        }
+        (Some('"'), Some(_)) => value.to_string(),
+        _ => return node(value),
+    };
+    // One that can't be quoted so is written as it needs to be.
+    let made = Document::from_str(&quoted).ok();
+    let made = made.and_then(|made| made.as_scalar().map(YamlNode::Scalar));
+    made.map_or_else(|| node(value), Ok)
 }
 
 /// Returns a value as a piece of a tree, quoted as it needs to be.
@@ -203,8 +252,51 @@ mod tests {
         });
         assert_eq!(
             got,
-            "# head\napiVersion: kpt.dev/v1 # v\nmetadata: # kpt-merge: /x\n  name: \"on\" # c\n\n  # about labels\n  labels:\n    a: b\n    new: \"y\"\nlock:\n  type: git\n  git:\n    ref: v1\n    list:\n    - \"1\"\n    - b: 2\n\n# about info\ninfo: # i\n  gates:\n  # gate a\n  # gate b\n  - type: b\n    status: \"False\" # yes\n  - type: c\n# end\n"
+            "# head\napiVersion: kpt.dev/v1 # v\nmetadata: # kpt-merge: /x\n  name: 'on' # c\n\n  # about labels\n  labels:\n    a: b\n    new: \"y\"\nlock:\n  type: git\n  git:\n    ref: v1\n    list:\n    - \"1\"\n    - b: 2\n\n# about info\ninfo: # i\n  gates:\n  # gate a\n  # gate b\n  - type: b\n    status: \"False\" # yes\n  - type: c\n# end\n"
         );
+    }
+
+    #[test]
+    fn items_and_quotes_stay_where_they_are() {
+        for (text, new, want) in [
+            (
+                "a:\n- image: h:5/i:1 # i\n  name: n # n\n",
+                json!([{"image": "h:5/i:2", "name": "n"}]),
+                "a:\n- image: h:5/i:2 # i\n  name: n # n\n",
+            ),
+            (
+                "a:\n- image: h:5/i:1\n  map: {a:  1} # m\n",
+                json!([{"image": "h:5/i@sha256:2", "map": {"a": 1}}]),
+                "a:\n- image: h:5/i@sha256:2\n  map: {a:  1} # m\n",
+            ),
+            (
+                "a:\n- image: i # a\n  name: a\n- image: i # b\n  name: b\n",
+                json!([{"image": "i", "name": "b", "c": 1}]),
+                "a:\n- image: i # b\n  name: b\n  c: 1\n",
+            ),
+            ("a: 'x'\n", json!("it's: y"), "a: 'it''s: y'\n"),
+            ("a: \"x\"\n", json!("y\n"), "a: \"y\\n\"\n"),
+            ("a: 'x' # c\n", json!(1), "a: 1 # c\n"),
+            ("a: ['x', \"y\"]\n", json!(["x", "z"]), "a: ['x', z]\n"),
+            ("a: x\n", json!("on"), "a: \"on\"\n"),
+        ] {
+            assert_eq!(changed(text, |wanted| wanted["a"] = new), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_other_items_is_indented_as_before() {
+        for (text, want) in [
+            ("a: # c\n- x\n- y\nb: 1\n", "a: # c\n- z\n- v\n- w\nb: 1\n"),
+            (
+                "a: # c\n  - x\nb: 1\n",
+                "a: # c\n  - z\n  - v\n  - w\nb: 1\n",
+            ),
+            ("a: [x, y] # c\nb: 1\n", "a: [z, v, w] # c\nb: 1\n"),
+        ] {
+            let got = changed(text, |wanted| wanted["a"] = json!(["z", "v", "w"]));
+            assert_eq!(got, want);
+        }
     }
 
     #[test]

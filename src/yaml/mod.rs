@@ -2,10 +2,12 @@
 
 mod comments;
 mod edit;
+mod lines;
 mod read;
 mod write;
 
-pub use comments::with_comments;
+pub use comments::{comments, with_comments, with_new_comments};
 pub use edit::{pieces, rewrite};
+pub use lines::{Scalar, line_comments, with_line_comments, with_scalars};
 pub use read::{Error, documents, from_str};
 pub use write::{emit, to_string};

@@ -90,7 +90,7 @@ fn texts(repository: &Repository) -> Vec<Text> {
 }
 
 /// Returns the contents of objects.
-fn contents<'a>(repository: &Repository, ids: impl Iterator<Item = &'a str>) -> Vec<Vec<u8>> {
+pub fn contents<'a>(repository: &Repository, ids: impl Iterator<Item = &'a str>) -> Vec<Vec<u8>> {
     let path = repository.root().join("ids");
     let mut file = File::create(&path).unwrap();
     for id in ids {

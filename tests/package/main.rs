@@ -9,3 +9,4 @@ mod repository;
 mod corpus;
 mod files;
 mod kptfiles;
+mod upgrades;

@@ -79,6 +79,10 @@ pub enum Change {
     ReadinessGates(Vec<ReadinessGate>),
     /// `status.conditions` are these: those that are there stay where they are, new ones come last.
     Conditions(Vec<Condition>),
+    /// The one of `status.conditions` with its type is this; if there is none, it comes last.
+    Condition(Condition),
+    /// `status.renderStatus` is this, as a whole, or is not there.
+    RenderStatus(Option<Value>),
 }
 
 /// Returns a Kptfile with the changes; the very same bytes when it says all of them already. The annotation
@@ -124,6 +128,12 @@ fn apply(kptfile: &mut Map<String, Value>, read: &Kptfile, change: &Change) {
             let stated = status.and_then(|status| status.conditions.as_deref());
             set_conditions(kptfile, stated.unwrap_or_default(), conditions);
         }
+        Change::Condition(condition) => {
+            let status = read.status.as_ref();
+            let stated = status.and_then(|status| status.conditions.as_deref());
+            set_condition(kptfile, stated.unwrap_or_default(), condition);
+        }
+        Change::RenderStatus(status) => set_render_status(kptfile, status.as_ref()),
     }
 }
 
@@ -139,6 +149,28 @@ fn place(map: &mut Map<String, Value>, key: &str, order: &[&str], value: Value) 
         |other: &String| mine.is_none() || rank(other).is_some_and(|rank| Some(rank) < mine);
     let at = map.keys().rposition(earlier).map_or(0, |at| at + 1);
     map.shift_insert(at, key.into(), value);
+}
+
+/// Sets or takes away what stands at a path of one or two keys; a new member goes where upstream's order has it.
+pub(in crate::package) fn set_member(kptfile: &mut Value, path: &[&str], value: Option<Value>) {
+    let Some(map) = kptfile.as_object_mut() else {
+        return;
+    };
+    match (path, value) {
+        ([key], Some(value)) => place(map, key, MEMBERS, value),
+        ([outer, key], Some(value)) => {
+            let order = if *outer == "metadata" { METADATA } else { INFO };
+            place(member(map, outer, MEMBERS), key, order, value);
+        }
+        ([key], None) => {
+            map.shift_remove(*key);
+        }
+        ([outer, key], None) => {
+            let outer = map.get_mut(*outer).and_then(Value::as_object_mut);
+            outer.and_then(|outer| outer.shift_remove(*key));
+        }
+        _ => {}
+    }
 }
 
 /// Returns the map that is a member, which it is made if it is none.
@@ -241,6 +273,43 @@ fn set_conditions(kptfile: &mut Map<String, Value>, stated: &[Stated], condition
         }
     }
     set_items(kptfile, ("status", STATUS), "conditions", (present, wanted));
+}
+
+fn set_condition(kptfile: &mut Map<String, Value>, stated: &[Stated], condition: &Condition) {
+    let (present, mut wanted) = (items(kptfile, "status", "conditions"), Vec::new());
+    let mut is_there = false;
+    for (at, item) in present.iter().enumerate() {
+        let said = stated
+            .get(at)
+            .filter(|said| said.type_.as_ref() == Some(&condition.type_));
+        is_there |= said.is_some();
+        let item = item.clone();
+        wanted.push(match said {
+            Some(said) => with_condition(item, said, condition),
+            None => item,
+        });
+    }
+    if !is_there {
+        let item = json!({"type": condition.type_});
+        wanted.push(with_condition(item, &Stated::default(), condition));
+    }
+    set_items(kptfile, ("status", STATUS), "conditions", (present, wanted));
+}
+
+fn set_render_status(kptfile: &mut Map<String, Value>, status: Option<&Value>) {
+    match status {
+        Some(new) => place(
+            member(kptfile, "status", MEMBERS),
+            "renderStatus",
+            STATUS,
+            new.clone(),
+        ),
+        None => {
+            if let Some(status) = kptfile.get_mut("status").and_then(Value::as_object_mut) {
+                status.shift_remove("renderStatus");
+            }
+        }
+    }
 }
 
 /// Returns a condition with what is new in it.
@@ -369,6 +438,22 @@ mod tests {
                 "      lastSeen: today\n",
                 "      lastSeen: today\n    - type: new\n      status: Unknown\n",
             ),
+            (
+                Change::Condition(condition("r", "True", "R")),
+                "status: False #",
+                "status: \"True\" #",
+            ),
+            (
+                Change::Condition(condition("new", "True", "")),
+                "      lastSeen: today\n",
+                "      lastSeen: today\n    - type: new\n      status: \"True\"\n",
+            ),
+            (
+                Change::RenderStatus(Some(json!({"mutationSteps": [{"exitCode": 0}]}))),
+                "      lastSeen: today\n",
+                "      lastSeen: today\n  renderStatus:\n    mutationSteps:\n    - exitCode: 0\n",
+            ),
+            (Change::RenderStatus(None), "", ""),
             (
                 Change::Annotations(texts(&[("config.kubernetes.io/local-config", "true")])),
                 "    internal.kpt.dev/upstream-identifier: '|a|b|c'\n",

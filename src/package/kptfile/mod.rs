@@ -3,5 +3,6 @@
 mod edit;
 mod read;
 
+pub(super) use edit::set_member;
 pub use edit::{Change, Origin, UPSTREAM_IDENTIFIER, edit};
 pub use read::{LIMIT, check, observe, too_large};

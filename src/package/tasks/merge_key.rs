@@ -11,6 +11,7 @@ use crate::{
 };
 
 const MARK: &str = "kpt-merge:";
+const METADATA: &str = "metadata:";
 
 /// Returns the files with marks on all their resources.
 pub(super) fn mark(files: Files) -> Files {
@@ -23,7 +24,7 @@ pub(super) fn mark(files: Files) -> Files {
 }
 
 /// Returns a file with marks; nothing if it can't be read.
-fn marked_file(content: &[u8]) -> Option<Vec<u8>> {
+pub(in crate::package) fn marked_file(content: &[u8]) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(content).ok()?;
     let pieces = yaml::pieces(text).into_iter();
     let marked: String = pieces
@@ -35,7 +36,7 @@ fn marked_file(content: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Returns a document with marks; nothing if it is no resource.
-fn marked_piece(piece: &str) -> Option<String> {
+pub(in crate::package) fn marked_piece(piece: &str) -> Option<String> {
     let mut values = yaml::documents(piece).ok()?;
     let [Value::Object(resource)] = values.as_mut_slice() else {
         return None;
@@ -90,7 +91,7 @@ fn annotate(resource: &mut Map<String, Value>, identifier: &str) -> Option<()> {
 /// Returns a document with the comment on its `metadata`, and the namespace and name that the comment has: those that an earlier
 /// clone wrote, if it did. Another comment of that line is moved to one of its own above.
 fn with_comment(piece: &str, own: &(String, String)) -> (String, (String, String)) {
-    let key = "metadata:";
+    let key = METADATA;
     let starts = piece.starts_with(key).then_some(0);
     let found = starts.or_else(|| piece.find(&format!("\n{key}")).map(|at| at + 1));
     let Some(start) = found else {
@@ -121,6 +122,19 @@ fn with_comment(piece: &str, own: &(String, String)) -> (String, (String, String
     };
     let commented = format!("{head}{above}{key} # {MARK} {namespace}/{name}{tail}");
     (commented, own.clone())
+}
+
+/// Returns the namespace and name that an earlier clone wrote on the `metadata` of a document.
+pub(in crate::package) fn names_of(piece: &str) -> Option<(String, String)> {
+    let is_metadata = |line: &&str| line.starts_with(METADATA);
+    let line = piece.lines().find(is_metadata)?;
+    marked_names(line[METADATA.len()..].trim())
+}
+
+/// Returns whether a comment is one that a clone writes.
+pub(in crate::package) fn is_mark(comment: &str) -> bool {
+    let text = comment.trim_start_matches('#').trim_start();
+    text.starts_with(MARK)
 }
 
 /// Returns the namespace and name in the comment of an earlier clone.

@@ -6,8 +6,10 @@
 mod clone;
 mod context;
 mod init;
-mod merge_key;
+pub(super) mod merge_key;
+mod upgrade;
 
 pub use clone::{CloneTarget, clone};
 pub use context::{CONTEXT_FILE, package_path};
 pub use init::{default_task, init};
+pub use upgrade::{UpgradeTarget, upgrade};

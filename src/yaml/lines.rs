@@ -1,0 +1,329 @@
+//! Comments behind values, and single values, read and changed in the text of a document. What is asked for by a JSON pointer is found in
+//! maps and lists of several lines; what is inside of `{}` and `[]` is not.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use serde_json::Value;
+
+use super::{
+    comments::{END, Outline, Place, STEP, means_the_same},
+    read, write,
+};
+
+/// Returns the comments behind values, each with the JSON pointer of its value, in the order of the text. The comment of a list of
+/// several lines stands behind its key.
+#[must_use]
+pub fn line_comments(text: &str) -> Vec<(String, String)> {
+    let Some(outline) = Outline::placed(text) else {
+        return Vec::new();
+    };
+    let behind = outline.comments.iter();
+    let behind = behind.filter(|comment| comment.place == Place::Behind);
+    let told = behind.map(|comment| (outline.subject(comment), comment.text.clone()));
+    told.filter(|(path, _)| *path != END)
+        .map(|(path, comment)| (pointer(path), comment))
+        .collect()
+}
+
+/// Returns the text with comments behind the values that JSON pointers name, in place of others; those that can't be there are left
+/// out. A comment begins with `#` and has one line.
+#[must_use]
+pub fn with_line_comments(text: &str, comments: &[(String, String)]) -> String {
+    let Some(outline) = Outline::placed(text) else {
+        return text.into();
+    };
+    let places = places(&outline);
+    let found = comments.iter().filter_map(|(at, comment)| {
+        let thing = places.get(at)?;
+        Some((*thing, comment.as_str()))
+    });
+    let found: Vec<_> = found.collect();
+    let changed = outline.with_behind(&found);
+    if means_the_same(&changed, text) {
+        return changed;
+    }
+    // One of them would be something else there: which one is found one by one.
+    found.iter().fold(text.to_owned(), |text, comment| {
+        let outline = Outline::placed(&text);
+        let changed = outline.map(|outline| outline.with_behind(&[*comment]));
+        let changed = changed.filter(|changed| means_the_same(changed, &text));
+        changed.unwrap_or(text)
+    })
+}
+
+/// Returns the things of an outline by their JSON pointers.
+fn places(outline: &Outline) -> BTreeMap<String, usize> {
+    // Of several with one path the first one.
+    let things = outline.things.iter().enumerate().rev();
+    things
+        .map(|(at, thing)| (pointer(&thing.path), at))
+        .collect()
+}
+
+/// A scalar to write.
+#[derive(Clone, Debug)]
+pub struct Scalar {
+    /// JSON pointer of the value that it replaces.
+    pub at: String,
+    /// What it says.
+    pub scalar: String,
+    /// Whether it has to be a text: else, if it has no quotes, it is what YAML takes it for.
+    pub is_text: bool,
+}
+
+/// Returns the text with other scalars, in the quotes that those before them have, and the places in `scalars` of those that have to be
+/// written in another way; nothing if the text can't be changed so.
+#[must_use]
+pub fn with_scalars(text: &str, scalars: &[Scalar]) -> Option<(String, Vec<usize>)> {
+    let outline = Outline::placed(text)?;
+    let places = places(&outline);
+    let range = |scalar: &Scalar| {
+        let range = outline.things[*places.get(&scalar.at)?].value.clone();
+        range.filter(|range| !range.is_empty())
+    };
+    let (mut puts, mut left) = (Vec::new(), Vec::new());
+    for (at, scalar) in scalars.iter().enumerate() {
+        let range = range(scalar);
+        let forms = range.clone().and_then(|range| forms(&text[range], scalar));
+        match (range, forms) {
+            (Some(range), Some(forms)) => puts.push((range, forms)),
+            _ => left.push(at),
+        }
+    }
+    puts.sort_by_key(|(range, _)| range.start);
+    let old = read::documents(text).ok()?;
+    let written = scalars.iter().enumerate();
+    let written = written.filter(|(at, _)| !left.contains(at));
+    let written: Vec<&Scalar> = written.map(|(_, scalar)| scalar).collect();
+    let mut tries = (0..MOST_FORMS).map(|number| put(text, &puts, number));
+    let changed = tries.find(|new| says(new, &old, &written))?;
+    Some((changed, left))
+}
+
+/// A scalar can be written in so many ways.
+const MOST_FORMS: usize = 3;
+
+fn put(text: &str, puts: &[(Range<usize>, Vec<String>)], number: usize) -> String {
+    let (mut out, mut at) = (String::new(), 0);
+    for (range, forms) in puts {
+        let form = forms.get(number).or(forms.last());
+        out.push_str(&text[at..range.start]);
+        out.push_str(form.map(String::as_str).unwrap_or_default());
+        at = range.end;
+    }
+    out.push_str(&text[at..]);
+    out
+}
+
+/// Returns the ways to write a scalar where another one is, the best one first.
+fn forms(old: &str, scalar: &Scalar) -> Option<Vec<String>> {
+    let Scalar {
+        scalar, is_text, ..
+    } = scalar;
+    let double = Value::from(scalar.as_str()).to_string();
+    let is_one_line = !scalar.contains(|c: char| c.is_control());
+    match old.chars().next()? {
+        '"' => Some(vec![double]),
+        _ if scalar.is_empty() => Some(vec![double]),
+        '\'' if is_one_line => Some(vec![format!("'{}'", scalar.replace('\'', "''")), double]),
+        '\'' => Some(vec![double]),
+        '|' | '>' | '&' | '*' | '!' | '{' | '[' => None,
+        _ if old.contains('\n') => None,
+        _ => {
+            let emitted = write::emit(&Value::from(scalar.as_str()));
+            let emitted = emitted.trim_end_matches('\n').to_owned();
+            // What an older reader would take for something else is quoted, unless that is what it is here too.
+            let is_plain = !is_text && is_no_text(scalar);
+            let plain = is_plain.then(|| scalar.to_owned());
+            Some(plain.into_iter().chain([emitted, double]).collect())
+        }
+    }
+}
+
+/// Returns whether something without quotes is a number, true, false, or null.
+fn is_no_text(plain: &str) -> bool {
+    let read = read::from_str::<Value>(plain).unwrap_or_default();
+    let is_one_word = !plain.contains(char::is_whitespace);
+    is_one_word && (read.is_number() || read.is_boolean()) || matches!(plain, "null" | "~")
+}
+
+/// Returns whether a text says the scalars, and else what the old one said.
+fn says(new: &str, old: &[Value], scalars: &[&Scalar]) -> bool {
+    let (Ok(mut new), [old]) = (read::documents(new), old) else {
+        return false;
+    };
+    let [new] = new.as_mut_slice() else {
+        return false;
+    };
+    let mut is_said = |scalar: &&Scalar| {
+        let (value, was) = (new.pointer_mut(&scalar.at), old.pointer(&scalar.at));
+        let (Some(value), Some(was)) = (value, was) else {
+            return false;
+        };
+        let is_said = match &*value {
+            Value::String(text) => *text == scalar.scalar,
+            other => !scalar.is_text && !other.is_object() && !other.is_array(),
+        };
+        *value = was.clone();
+        is_said
+    };
+    scalars.iter().all(&mut is_said) && new == old
+}
+
+/// Returns the JSON pointer of a path of an outline.
+fn pointer(path: &str) -> String {
+    let escaped = path.replace('~', "~0").replace('/', "~1");
+    escaped.replace(STEP, "/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_line_comment(text: &str, at: &str, comment: &str) -> Option<String> {
+        let changed = with_line_comments(text, &[(at.into(), comment.into())]);
+        (changed != text).then_some(changed)
+    }
+
+    fn with_scalar(text: &str, at: &str, scalar: &str, is_text: bool) -> Option<String> {
+        let (at, scalar) = (at.into(), scalar.into());
+        let (text, left) = with_scalars(
+            text,
+            &[Scalar {
+                at,
+                scalar,
+                is_text,
+            }],
+        )?;
+        left.is_empty().then_some(text)
+    }
+
+    const TEXT: &str = "# top\nkind: K # kind\nmeta/data: # about it\n  name: 'x' # c\nempty: # nothing\nlist: # l\n- a # first\n# above\n- name: x # n\n  v: 1.10 # v\n- - deep # d\nflow: [a,\n  b] # f\nplain: word\nbig: | # b\n  # none\n  text\n";
+
+    #[test]
+    fn comments_are_found_by_what_is_before_them() {
+        let want = [
+            ("/kind", "# kind"),
+            ("/meta~1data", "# about it"),
+            ("/meta~1data/name", "# c"),
+            ("/empty", "# nothing"),
+            ("/list", "# l"),
+            ("/list/0", "# first"),
+            ("/list/1/name", "# n"),
+            ("/list/1/v", "# v"),
+            ("/list/2/0", "# d"),
+            ("/flow", "# f"),
+            ("/big", "# b"),
+        ];
+        let want = want.map(|(at, comment)| (at.to_owned(), comment.to_owned()));
+        assert_eq!(line_comments(TEXT), want);
+        assert_eq!(line_comments(&format!("---\n{TEXT}")), want);
+        for none in [
+            "",
+            "a",
+            "not: [yaml",
+            "{a: 1} # x\n",
+            "a: 1\n---\nb: 1 # x\n",
+        ] {
+            assert_eq!(line_comments(none), [], "{none}");
+        }
+    }
+
+    #[test]
+    fn comments_are_put_and_replaced() {
+        for (at, line, want) in [
+            ("/kind", "kind: K # kind\n", "kind: K # new\n"),
+            ("/plain", "plain: word\n", "plain: word # new\n"),
+            ("/list", "list: # l\n", "list: # new\n"),
+            ("/list/1/v", "  v: 1.10 # v\n", "  v: 1.10 # new\n"),
+            ("/flow", "  b] # f\n", "  b] # new\n"),
+            ("/big", "big: | # b\n", "big: | # new\n"),
+            ("/empty", "empty: # nothing\n", "empty: # new\n"),
+        ] {
+            let got = with_line_comment(TEXT, at, "# new").unwrap();
+            assert_eq!(got, TEXT.replace(line, want), "{at}");
+            let windows = with_line_comment(&TEXT.replace('\n', "\r\n"), at, "# new");
+            assert_eq!(windows.unwrap(), got.replace('\n', "\r\n"));
+        }
+        assert_eq!(with_line_comment(TEXT, "/flow/0", "# new"), None);
+        assert_eq!(with_line_comment(TEXT, "/none", "# new"), None);
+        assert_eq!(
+            with_line_comment("a: b", "/a", "# new").unwrap(),
+            "a: b # new"
+        );
+    }
+
+    #[test]
+    fn scalars_keep_their_quotes() {
+        for (old, scalar, want) in [
+            ("x", "z", Some("z")),
+            ("x", "8080", Some("8080")),
+            ("x", "a: b", Some("'a: b'")),
+            ("x", "a #b", Some("'a #b'")),
+            ("x", "5 #b", Some("'5 #b'")),
+            ("x", "#b", Some("'#b'")),
+            ("x", "~", Some("~")),
+            ("x", "on", Some("\"on\"")),
+            ("x", "", Some("\"\"")),
+            ("x", "a\nb", Some("\"a\\nb\"")),
+            ("80", "true", Some("true")),
+            ("\"4\"", "5", Some("\"5\"")),
+            ("'4'", "it's", Some("'it''s'")),
+            ("'4'", "a\nb", Some("\"a\\nb\"")),
+            ("null", "x", Some("x")),
+            ("|\n  x", "y", None),
+            ("&a x", "z", Some("&a z")),
+            ("[x]", "y", None),
+        ] {
+            let text = |value: &str| format!("a:\n  k: {value} # c\nb: 1\n");
+            let got = with_scalar(&text(old), "/a/k", scalar, false);
+            if old.contains('\n') {
+                assert_eq!(
+                    with_scalar(&format!("k: {old}\n"), "/k", scalar, false),
+                    None
+                );
+            } else {
+                assert_eq!(got, want.map(text), "{old} {scalar}");
+            }
+        }
+        let got = with_scalar("k: x\n", "/k", "8080", true);
+        assert_eq!(got.unwrap(), "k: \"8080\"\n");
+        assert_eq!(with_scalar("a: &x b\nk: *x\n", "/a", "c", false), None);
+        assert_eq!(with_scalar("k: # empty\n", "/k", "x", false), None);
+    }
+
+    #[test]
+    fn many_are_put_at_once() {
+        let scalar = |at: &str, scalar: &str| Scalar {
+            at: at.into(),
+            scalar: scalar.into(),
+            is_text: false,
+        };
+        let text = "a: x # a\nb: # none\nc: 'y'\nd: &d 1\ne: 5\n";
+        let scalars = [
+            scalar("/e", "6"),
+            scalar("/b", "n"),
+            scalar("/c", "z: #"),
+            scalar("/a", "a: b"),
+            scalar("/none", ""),
+        ];
+        let (changed, left) = with_scalars(text, &scalars).unwrap();
+        assert_eq!(
+            changed,
+            "a: 'a: b' # a\nb: # none\nc: 'z: #'\nd: &d 1\ne: 6\n"
+        );
+        assert_eq!(left, [1, 4]);
+        let comments = [("/e", "# e"), ("/none", "# none"), ("/a", "# new")];
+        let comments = comments.map(|(at, comment)| (at.to_owned(), comment.to_owned()));
+        let changed = with_line_comments(text, &comments);
+        assert_eq!(
+            changed,
+            "a: x # new\nb: # none\nc: 'y'\nd: &d 1\ne: 5 # e\n"
+        );
+        // What is no comment there spoils nothing else.
+        let comments = [("/e", "# e"), ("/a", "no comment")];
+        let comments = comments.map(|(at, comment)| (at.to_owned(), comment.to_owned()));
+        let changed = with_line_comments(text, &comments);
+        assert_eq!(changed, "a: x # a\nb: # none\nc: 'y'\nd: &d 1\ne: 5 # e\n");
+    }
+}

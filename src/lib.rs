@@ -5,6 +5,7 @@
 //! - [`api`]: wire types. [`yaml`]: YAML read and edited. [`certificate`]: X.509 read and made.
 //! - [`package`]: what a package is. Pure.
 //! - [`git`]: refs, objects and the wire. [`cache`]: the records in memory, their history, their followers.
+//! - [`render`]: the pipelines of packages, and the functions in this program.
 //! - [`sync`]: what Git says, settled into records; what the records say, fed into the cache.
 //! - [`engine`]: what users want of package revisions, done in Git and recorded.
 //! - [`apiserver`]: HTTP, verbs, tables, discovery. [`controllers`]: reconcilers.
@@ -20,6 +21,7 @@ pub mod crds;
 pub mod engine;
 pub mod git;
 pub mod package;
+pub mod render;
 pub mod serve;
 pub mod standalone;
 pub mod sync;

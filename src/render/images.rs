@@ -1,0 +1,98 @@
+//! Which images are functions of this program: those of the kpt functions catalogue in the versions whose semantics these
+//! have. Pure.
+
+/// Where the images of the catalogue are, now and earlier.
+const HOMES: &[&str] = &["ghcr.io/kptdev/krm-functions-catalog", "gcr.io/kpt-fn"];
+
+/// Names with the versions: `v0.4` stands for each of its patches too.
+const FUNCTIONS: &[(&str, &[&str])] = &[
+    ("apply-replacements", &["v0.1"]),
+    ("apply-setters", &["v0.1", "v0.2"]),
+    ("create-setters", &["v0.1"]),
+    ("ensure-name-substring", &["v0.1", "v0.2"]),
+    ("search-replace", &["v0.1", "v0.2"]),
+    ("set-annotations", &["v0.1"]),
+    ("set-image", &["v0.1"]),
+    ("set-labels", &["v0.1", "v0.2"]),
+    ("set-namespace", &["v0.1", "v0.2", "v0.3", "v0.4"]),
+    ("starlark", &["v0.2", "v0.3", "v0.4", "v0.5"]),
+    ("upsert-resource", &["v0.1", "v0.2"]),
+];
+
+/// Returns the name of the function of this program that an image stands for, in the catalogue or below `home`; nothing for one from elsewhere, for another
+/// version, and for a digest, which says exactly which image is meant.
+#[must_use]
+pub fn catalogued(image: &str, home: &str) -> Option<&'static str> {
+    let homes = HOMES.iter().chain([&home]);
+    let here = homes.filter(|home| !home.is_empty()).find_map(|home| {
+        let below = image.strip_prefix(home.trim_end_matches('/'))?;
+        below.strip_prefix('/')
+    });
+    let rest = here.unwrap_or(image);
+    let (name, tag) = rest.split_once(':').unwrap_or((rest, LATEST));
+    let (name, versions) = FUNCTIONS.iter().find(|(known, _)| *known == name)?;
+    let known = |version: &&str| {
+        let patch = tag.strip_prefix(*version);
+        patch.is_some_and(|patch| patch.is_empty() || is_patch(patch))
+    };
+    (tag == LATEST || versions.iter().any(known)).then_some(name)
+}
+
+/// The tag of an image that names none.
+const LATEST: &str = "latest";
+
+fn is_patch(text: &str) -> bool {
+    let number = text.strip_prefix('.').unwrap_or_default();
+    !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::native;
+
+    #[test]
+    fn images_of_the_catalogue_are_known_by_name_and_version() {
+        for (image, name) in [
+            (
+                "ghcr.io/kptdev/krm-functions-catalog/set-namespace:v0.4.5",
+                Some("set-namespace"),
+            ),
+            ("gcr.io/kpt-fn/set-namespace:v0.4.1", Some("set-namespace")),
+            ("set-namespace:v0.4", Some("set-namespace")),
+            ("set-namespace", Some("set-namespace")),
+            ("set-namespace:latest", Some("set-namespace")),
+            ("set-namespace:v0.41", None),
+            ("set-namespace:v0.4.x", None),
+            ("set-namespace:v0.4.", None),
+            ("set-namespace:v9", None),
+            ("gcr.io/kpt-fn/starlark:v0.4.3", Some("starlark")),
+            ("docker.io/me/set-namespace:v0.4", None),
+            ("gcr.io/kpt-fn/set-namespace@sha256:0123", None),
+            ("gcr.io/kpt-fn/set-namespace:v0.4@sha256:0123", None),
+            ("kubeconform:v0.1", None),
+            ("", None),
+        ] {
+            assert_eq!(catalogued(image, ""), name, "{image}");
+        }
+    }
+
+    #[test]
+    fn a_mirror_of_the_catalogue_is_one_too() {
+        let image = "registry.example.com/mirror/set-namespace:v0.4";
+        assert_eq!(catalogued(image, ""), None);
+        for home in [
+            "registry.example.com/mirror",
+            "registry.example.com/mirror/",
+        ] {
+            assert_eq!(catalogued(image, home), Some("set-namespace"));
+        }
+    }
+
+    #[test]
+    fn whatever_is_in_the_table_is_in_this_program() {
+        for (name, _) in FUNCTIONS {
+            assert!(native(name).is_some(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The functions of all pipelines, run in their order over the resources.
+
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use serde_json::Value;
+
+use super::{
+    Failure, Item, List, Options, Place, Ran, Runner, Runners, Step,
+    bounds::{Bounds, check},
+    krm,
+    pipeline::{Call, Config, Kind},
+    selector::selects,
+};
+
+/// The function of a call, once it has been asked for.
+type Found<'r> = Result<Box<dyn Runner + 'r>, String>;
+
+/// A call that is ready to be run.
+pub(super) struct Ready<'r> {
+    call: Call,
+    runner: Found<'r>,
+}
+
+/// Returns the calls with their functions. With `is_late`, one that is not there fails only when its turn comes.
+///
+/// # Errors
+/// A sentence: a function is not there.
+pub(super) fn ready(
+    calls: Vec<Call>,
+    runners: &dyn Runners,
+    is_late: bool,
+) -> Result<Vec<Ready<'_>>, String> {
+    let calls = calls.into_iter();
+    let found = calls.map(|call| {
+        let runner = runners
+            .resolve(&call.image)
+            .map_err(|why| unavailable(&call.image, &why));
+        match runner {
+            Err(why) if !is_late => Err(why),
+            runner => Ok(Ready { call, runner }),
+        }
+    });
+    found.collect()
+}
+
+fn unavailable(image: &str, why: &str) -> String {
+    let between = if why.is_empty() { "" } else { ": " };
+    format!("function not available: {image}{between}{why}")
+}
+
+/// A render under way.
+pub(super) struct Run<'a> {
+    pub(super) options: &'a Options<'a>,
+    /// The resources as the last function that succeeded left them.
+    pub(super) items: Vec<Item>,
+    /// The packages from above: their resources are given to functions in this order.
+    pub(super) order: Vec<&'a str>,
+    /// What was run.
+    pub(super) steps: Vec<Step>,
+}
+
+impl Run<'_> {
+    /// Runs the pipeline of a package over its resources and those of the packages in it.
+    ///
+    /// # Errors
+    /// A sentence: a function failed, or the caller went away. What was done before stays.
+    pub(super) fn package(&mut self, bounds: &Bounds, pipeline: &[Ready]) -> Result<(), String> {
+        if pipeline.is_empty() {
+            return Ok(());
+        }
+        let items = std::mem::take(&mut self.items).into_iter();
+        let (mut mine, others): (Vec<_>, Vec<_>) =
+            items.partition(|item| krm::is_inside(&item.place.package, bounds.package));
+        let rank = |item: &Item| self.order.iter().position(|one| *one == item.place.package);
+        mine.sort_by_cached_key(rank);
+        let mut done = Ok(());
+        for ready in pipeline {
+            done = self.function(bounds, ready, &mut mine);
+            if done.is_err() {
+                break;
+            }
+        }
+        self.items = others;
+        self.items.append(&mut mine);
+        let shown = if bounds.package.is_empty() {
+            "."
+        } else {
+            bounds.package
+        };
+        done.map_err(|why| format!("pkg {shown}: pipeline.run: {why}"))
+    }
+
+    fn function(
+        &mut self,
+        bounds: &Bounds,
+        ready: &Ready,
+        items: &mut Vec<Item>,
+    ) -> Result<(), String> {
+        if (self.options.is_cancelled)() {
+            return Err("the render was cancelled".into());
+        }
+        let call = &ready.call;
+        let (ran, list) = run(ready, items);
+        let step = Step {
+            kind: call.kind,
+            name: call.name.clone(),
+            image: call.image.clone(),
+            ..Step::default()
+        };
+        let (step, list) = match ran {
+            Ok(ran) => (
+                Step {
+                    results: ran.results,
+                    stderr: ran.stderr,
+                    ..step
+                },
+                list,
+            ),
+            Err(failure) => {
+                let why = failure.message.clone();
+                self.steps.push(step.failed(failure));
+                return Err(format!("func eval {:?} failed: {why}", call.image));
+            }
+        };
+        if call.kind == Kind::Validator {
+            self.steps.push(step);
+            return Ok(());
+        }
+        match merged(bounds, call, items, list) {
+            Ok(made) => {
+                *items = made;
+                self.steps.push(step);
+                Ok(())
+            }
+            Err(message) => {
+                let why = message.clone();
+                let results = step.results.clone();
+                self.steps.push(step.failed(Failure { message, results }));
+                Err(format!("func eval {:?} failed: {why}", call.image))
+            }
+        }
+    }
+}
+
+/// Runs a function over what it selects. One that panics has failed.
+fn run(ready: &Ready, items: &[Item]) -> (Result<Ran, Failure>, List) {
+    let call = &ready.call;
+    let selected = items.iter().filter(|item| is_selected(call, item));
+    let mut list = List {
+        items: selected.cloned().collect(),
+        config: config(call, items),
+    };
+    let failed = |message: String| Failure {
+        message,
+        results: Vec::new(),
+    };
+    let ran = match &ready.runner {
+        Err(why) => Err(failed(why.clone())),
+        Ok(runner) => catch_unwind(AssertUnwindSafe(|| runner.run(&mut list)))
+            .unwrap_or_else(|_| Err(failed("KRM function panicked".into()))),
+    };
+    (ran, list)
+}
+
+fn is_selected(call: &Call, item: &Item) -> bool {
+    selects(&call.selectors, &call.exclude, &item.object)
+}
+
+/// Returns the config of a function, as functions before it left it.
+fn config(call: &Call, items: &[Item]) -> Option<Value> {
+    match &call.config {
+        Config::None => None,
+        Config::Inline(value) => Some(value.clone()),
+        Config::File {
+            path,
+            package,
+            value,
+        } => {
+            let is_it = |item: &&Item| item.place.path == *path && item.place.package == *package;
+            let now = items.iter().find(is_it).map(|item| &item.object);
+            Some(now.unwrap_or(value).clone())
+        }
+    }
+}
+
+/// Returns what the resources become by what a function made of those that it selected: the others stay, and so do the places in the
+/// list of those that are where they were.
+fn merged(bounds: &Bounds, call: &Call, items: &[Item], list: List) -> Result<Vec<Item>, String> {
+    let directory = match &call.config {
+        Config::File { path, .. } => path.rsplit_once('/').map_or("", |(directory, _)| directory),
+        _ => "",
+    };
+    let made = bounds.placed(list.items, directory)?;
+    if items.iter().all(|item| is_selected(call, item)) {
+        check(items, &made)?;
+        return Ok(made);
+    }
+    check(&[], &made)?;
+    let numbered = made.into_iter().enumerate();
+    let mut left: BTreeMap<Place, (usize, Item)> = numbered
+        .map(|(at, item)| (item.place.clone(), (at, item)))
+        .collect();
+    let mut all = Vec::new();
+    for item in items {
+        if is_selected(call, item) {
+            all.extend(left.remove(&item.place).map(|(_, item)| item));
+        } else {
+            all.push(item.clone());
+        }
+    }
+    let mut new: Vec<_> = left.into_values().collect();
+    new.sort_by_key(|(at, _)| *at);
+    all.extend(new.into_iter().map(|(_, item)| item));
+    check(items, &all)?;
+    Ok(all)
+}

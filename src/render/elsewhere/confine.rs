@@ -9,6 +9,9 @@ const RESERVED: u64 = 4 << 30;
 /// Most processes at a time, where they can be counted for one function alone.
 const MOST_PROCESSES: u64 = 256;
 
+/// How many processors a function may keep busy for all of its time.
+const PROCESSORS: u64 = 16;
+
 /// What one run of an executable may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Confines {
@@ -46,8 +49,8 @@ impl Confines {
         limit(Resource::Data, self.memory)?;
         limit(Resource::As, self.memory.saturating_add(RESERVED))?;
         limit(Resource::Fsize, self.memory)?;
-        // Time is watched from outside; this catches a process that left its group.
-        limit(Resource::Cpu, self.time.as_secs() + 1)
+        // Time is watched from outside; this catches a process that left its group. All threads of a process count together.
+        limit(Resource::Cpu, (self.time.as_secs() + 1) * PROCESSORS)
     }
 }
 

@@ -2,10 +2,11 @@
 
 /// Returns the names of the files that may be an image's executable, best first: `NAME@TAG` for exactly this tag, and `NAME` for any.
 /// `NAME` is the last part of the image's path. An image by digest has none: no file is known to be what was pinned.
+/// Neither has one that would lead out of a directory.
 pub(super) fn file_names(image: &str) -> Vec<String> {
     let last = image.rsplit('/').next().unwrap_or_default();
-    let is_odd = |part: &str| part.is_empty() || part.starts_with('.');
-    if last.contains('@') || image.split('/').any(is_odd) {
+    let is_way_out = image.split('/').any(|part| matches!(part, "" | "." | ".."));
+    if is_way_out || last.contains('@') {
         return Vec::new();
     }
     let (name, tag) = match last.split_once(':') {

@@ -1,9 +1,13 @@
 //! The functions that every script has, and the modules that it may load.
 
-use std::cmp::Ordering;
+use std::{
+    cmp::Ordering,
+    io::{self, Write},
+};
 
 use super::{
     machine::{Arguments, Machine},
+    meter::Meter,
     operate::text_of,
     tree::{Name, Trouble},
     value::{Heap, Range, Value, size, whole},
@@ -77,7 +81,7 @@ impl Machine {
                     let fields = members
                         .iter()
                         .map(|(name, function)| (*name, Value::Builtin(function)));
-                    self.heap.record(fields.collect())
+                    self.heap.record(fields.collect())?
                 }
                 None => {
                     return Err(format!("load: name {there} not found in module {module}").into());
@@ -241,10 +245,7 @@ impl Heap {
             ("str", [value]) => self.shown(value).map(|text| Value::Text(text.into())),
             ("type", [value]) => Ok(Value::text(value.kind())),
             ("zip", lists) => self.zip(lists),
-            ("json.encode", [value]) => {
-                let json = self.json_out(value)?.to_string();
-                self.text(&json)
-            }
+            ("json.encode", [value]) => self.encode(value),
             ("json.decode", [Value::Text(text)]) => self.decode(text),
             ("krmfn.match_gvk", [of, Value::Text(version), Value::Text(kind)]) => {
                 let is_version = self.reads(of, &["apiVersion"], version)?;
@@ -277,9 +278,20 @@ impl Heap {
         }
     }
 
+    fn encode(&mut self, value: &Value) -> Result<Value, Trouble> {
+        let json = self.json_out(value)?;
+        let mut text = Paid {
+            meter: &mut self.meter,
+            text: Vec::new(),
+        };
+        serde_json::to_writer(&mut text, &json).map_err(|error| error.to_string())?;
+        let text = String::from_utf8_lossy(&text.text).into_owned();
+        self.text(&text)
+    }
+
     fn decode(&mut self, text: &str) -> Result<Value, Trouble> {
         // A value of JSON takes many times its text.
-        self.meter.take(text.len().saturating_mul(40))?;
+        self.meter.take(text.len().saturating_mul(64))?;
         let json: serde_json::Value =
             serde_json::from_str(text).map_err(|error| error.to_string())?;
         self.json_in(&json)
@@ -415,6 +427,25 @@ impl Heap {
         }
         merged.extend(left.chain(right));
         Ok(merged)
+    }
+}
+
+/// A text that is paid for while it grows: what is escaped is longer than what it says.
+struct Paid<'meter> {
+    meter: &'meter mut Meter,
+    text: Vec<u8>,
+}
+
+impl Write for Paid<'_> {
+    fn write(&mut self, some: &[u8]) -> io::Result<usize> {
+        let paid = self.meter.take(some.len());
+        paid.map_err(|trouble| io::Error::other(trouble.message))?;
+        self.text.extend_from_slice(some);
+        Ok(some.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

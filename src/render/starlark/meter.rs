@@ -3,7 +3,7 @@
 
 use super::tree::Trouble;
 
-/// What one run of a script may use.
+/// What one run of a script may use. What the system gives may be twice as much as is counted: lists and dicts grow by doubling.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     /// Most steps: an expression, a statement, an item looked at, or some bytes of a text looked at.
@@ -19,7 +19,7 @@ pub(super) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            steps: 30_000_000,
+            steps: 100_000_000,
             bytes: 256 << 20,
             depth: 3_000,
             printed: 16 << 10,

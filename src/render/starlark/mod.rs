@@ -152,7 +152,7 @@ fn work(machine: &mut Machine, block: &Block, given: &Value) -> Result<Value, Tr
         ("open_api", value::Value::Dict(empty)),
         ("environment", value::Value::Dict(machine.heap.empty()?)),
     ];
-    let context = machine.heap.record(fields);
+    let context = machine.heap.record(fields)?;
     machine.set("ctx", context);
     machine.run(block)?;
     machine.heap.meter.refill(1);

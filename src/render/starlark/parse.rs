@@ -13,6 +13,9 @@ use super::{
 /// Most levels of expressions and statements within each other.
 const MOST_DEPTH: usize = 100;
 
+/// Most parameters of a function.
+const MOST_PARAMETERS: usize = 255;
+
 /// Signs that assign with an operator.
 const AUGMENTS: &[(&str, &str)] = &[
     ("+=", "+"),
@@ -302,6 +305,9 @@ impl Parser {
         let (mut parameters, mut only_names) = (Vec::<Parameter>::new(), false);
         while !self.is_sign(end) {
             let at = self.at();
+            if parameters.len() >= MOST_PARAMETERS {
+                return Err(Trouble::at(at, "too many parameters"));
+            }
             let (is_places, is_names) = (self.passes("*"), self.passes("**"));
             if is_places && (self.is_sign(",") || self.is_sign(end)) {
                 only_names = true;

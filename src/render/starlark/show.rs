@@ -44,7 +44,10 @@ impl Heap {
             Value::Int(int) => int.to_string(),
             Value::Float(float) => shown_float(*float),
             Value::Text(text) => {
-                self.meter.take(text.len())?;
+                // As long as it gets at most.
+                let is_wild = text.chars().any(char::is_control);
+                self.meter
+                    .take(text.len().saturating_mul(if is_wild { 8 } else { 2 }))?;
                 quoted(text)
             }
             Value::List(_) => return self.write_parts(value, depth, into, ["[", "]"]),

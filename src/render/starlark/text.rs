@@ -1,6 +1,6 @@
 //! The methods of texts. Places in a text count its characters. What could be longer than its text is measured before it is made.
 
-use std::rc::Rc;
+use std::{collections::HashSet, rc::Rc};
 
 use super::{
     machine::Arguments,
@@ -81,6 +81,8 @@ impl Heap {
             "count" | "find" | "rfind" | "index" | "rindex" => found(text, name, places),
             "startswith" | "endswith" => self.has_end(text, name == "startswith", places),
             "strip" | "lstrip" | "rstrip" | "removeprefix" | "removesuffix" => {
+                // Each character is looked up among those that go.
+                self.meter.step(text.len() / 4)?;
                 let stripped = stripped(text, name, places)?.to_string();
                 self.text(&stripped)
             }
@@ -277,8 +279,7 @@ fn stripped<'text>(text: &'text str, name: &str, given: &[Value]) -> Result<&'te
         [Value::Text(signs)] => Some(signs),
         _ => return mismatch(given),
     };
-    // So few that looking through them is one step for each character.
-    let signs: Option<Vec<char>> = signs.map(|signs| signs.chars().take(64).collect());
+    let signs: Option<HashSet<char>> = signs.map(|signs| signs.chars().collect());
     let goes = |c: char| {
         signs
             .as_ref()

@@ -230,9 +230,10 @@ impl Heap {
         Ok(Value::Tuple(self.tuples.len() - 1))
     }
 
-    pub(super) fn record(&mut self, fields: Vec<(&'static str, Value)>) -> Value {
+    pub(super) fn record(&mut self, fields: Vec<(&'static str, Value)>) -> Result<Value, Trouble> {
+        self.meter.take(2 * size(fields.len()))?;
         self.records.push(fields);
-        Value::Record(self.records.len() - 1)
+        Ok(Value::Record(self.records.len() - 1))
     }
 
     /// Returns the number of a new, empty dict.

@@ -41,6 +41,8 @@ mod reads;
 mod record;
 #[path = "../tests/writing/refusals.rs"]
 mod refusals;
+#[path = "../tests/writing/rendering.rs"]
+mod rendering;
 mod replicas;
 mod repositories;
 #[path = "../tests/support/repository.rs"]

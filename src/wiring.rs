@@ -1,8 +1,13 @@
 //! What both commands that serve are made of: the runtime, the signals, and everything between the cluster's records and
 //! the registry. In come flags and a client; out go parts that fit together. Nothing is decided here.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
+use anyhow::Context;
 use kube::Client;
 use prometheus_client::{
     collector::Collector,
@@ -18,7 +23,12 @@ use crate::{
         resources::{PackageRevisionResources, PackageRevisions, Packages},
     },
     cache::Catalog,
-    engine::{self, Engine},
+    config,
+    engine::{self, Engine, Renderer},
+    render::{
+        self, Functions,
+        elsewhere::{Confines, Executables, Runner, RunnerLimits},
+    },
     sync::{self, Contents, Failpoints, Feed, Lanes, Mirrors, Processes, Tally},
 };
 
@@ -45,6 +55,8 @@ pub struct Reading {
     pub mirrors: Mirrors,
     /// What became of the looks at repositories, for `/metrics`.
     pub tally: Tally,
+    /// What is counted of functions, for `/metrics`.
+    rendering: render::Tally,
     /// This process, and others that write.
     pub processes: Processes,
     engine: Engine,
@@ -57,7 +69,7 @@ impl Reading {
     /// Starts to read. The marker is in `namespace`; `allow_file` says whether `file://` addresses are allowed.
     #[must_use]
     pub fn start(
-        (client, processes): (&Client, Processes),
+        (client, processes, renderer): (&Client, Processes, Renderer),
         namespace: &str,
         mirrors: PathBuf,
         allow_file: bool,
@@ -65,7 +77,7 @@ impl Reading {
         let feed = Feed::new(client.clone(), Catalog::new(HISTORY), namespace);
         let mirrors = Mirrors::new(mirrors);
         let contents = Contents::new(client.clone(), mirrors.clone(), allow_file);
-        let tally = Tally::default();
+        let (tally, rendering) = (Tally::default(), renderer.tally().clone());
         let means = sync::Means {
             client: client.clone(),
             catalog: feed.catalog().clone(),
@@ -80,6 +92,7 @@ impl Reading {
             contents: contents.clone(),
             lanes: Lanes::new(client.clone(), mirrors.clone()),
             sync: means,
+            renderer,
             allow_file,
         });
         let feeding = tokio::spawn({
@@ -90,6 +103,7 @@ impl Reading {
             feed,
             mirrors,
             tally,
+            rendering,
             processes,
             engine,
             contents,
@@ -128,9 +142,43 @@ impl Reading {
         let age = Age(self.feed.catalog().clone());
         metrics.register(|registry| {
             self.tally.register(registry);
+            self.rendering.register(registry);
             registry.register_collector(Box::new(age));
         });
     }
+}
+
+/// Returns who renders as the flags want it; executables work in directories below `scratch`. To be called within a runtime.
+///
+/// # Errors
+/// A directory that is not there, and an address that is none.
+pub fn renderer(flags: &config::Functions, scratch: &Path) -> anyhow::Result<Renderer> {
+    let executables = flags.functions.as_deref().map(|directory| {
+        std::fs::create_dir_all(scratch)?;
+        let confines = Confines {
+            time: flags.function_timeout,
+            ..Confines::default()
+        };
+        let known = Executables::new(directory, scratch, confines);
+        known.with_context(|| format!("--functions {}", directory.display()))
+    });
+    let runner = flags.function_runner.as_deref().map(|address| {
+        let limits = RunnerLimits {
+            time: flags.function_timeout,
+            ..RunnerLimits::default()
+        };
+        Runner::new(address, limits).context("--function-runner")
+    });
+    let handle = tokio::runtime::Handle::current();
+    let functions = Functions::new(
+        &flags.default_image_prefix,
+        executables.transpose()?,
+        runner.transpose()?,
+        handle,
+    );
+    let at_once = usize::try_from(flags.max_renders)?;
+    let prefix = &flags.default_image_prefix;
+    Ok(Renderer::new(functions, prefix, at_once))
 }
 
 /// Returns whether records are served that are fresh enough, and what is to be remarked. They were heard of so long ago; if

@@ -1,9 +1,11 @@
 //! Flags and environment, checked once. In come the words of the command line; out goes a [`Command`] that can be carried
 //! out. Nothing else in the program reads the environment.
 
+mod functions;
 mod idle;
 mod serve;
 
+pub use functions::Functions;
 pub use idle::Idle;
 pub use serve::{Callers, Operation, Repositories, Serve, Serving};
 
@@ -114,7 +116,7 @@ pub enum Command {
     ///   kubectl get repositories
     ///   kubectl get packagerevisions --watch
     #[command(verbatim_doc_comment)]
-    Standalone(Standalone),
+    Standalone(Box<Standalone>),
     /// Serves the API of a cluster, behind kube-apiserver's aggregation layer.
     ///
     /// The objects of `deploy/` register it, and say what it may do there.
@@ -150,6 +152,9 @@ pub struct Standalone {
     /// How often to look for changes in repositories that have no schedule of their own.
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
     pub sync_interval: Duration,
+    /// Where functions run.
+    #[command(flatten)]
+    pub functions: Functions,
     /// The user's state directory, from the environment.
     #[arg(long, env = "XDG_STATE_HOME", hide = true, value_name = "DIR")]
     pub state_home: Option<PathBuf>,
@@ -237,7 +242,7 @@ mod tests {
     fn standalone(words: &[&str]) -> Standalone {
         let words = ["porch", "standalone"].iter().chain(words);
         match Config::try_parse_from(words).unwrap().command {
-            Command::Standalone(standalone) => standalone,
+            Command::Standalone(standalone) => *standalone,
             Command::Crds(_) | Command::Serve(_) => unreachable!("standalone was asked for"),
         }
     }
@@ -265,6 +270,8 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(flags.serving.secure_port, 4443);
+        let runner = flags.functions.function_runner.as_deref();
+        assert_eq!(runner, Some("function-runner:9445"));
         assert_eq!(flags.repositories.directory().unwrap(), Path::new("/cache"));
         let idle: Vec<_> = flags
             .idle
@@ -277,7 +284,6 @@ mod tests {
             [
                 "--cache-type",
                 "--db-push-drafts-to-git",
-                "--function-runner",
                 "--repo-operation-retry-attempts"
             ]
         );

@@ -9,7 +9,7 @@ use std::{
 
 use clap::Args;
 
-use super::{Idle, duration};
+use super::{Functions, Idle, duration};
 
 /// Flags of `porch serve`.
 #[derive(Clone, Debug, Args)]
@@ -32,6 +32,9 @@ pub struct Serve {
     /// How Repositories are synchronised.
     #[command(flatten)]
     pub repositories: Repositories,
+    /// Where functions run.
+    #[command(flatten)]
+    pub functions: Functions,
     /// How much is done at once, and how it ends.
     #[command(flatten)]
     pub operation: Operation,

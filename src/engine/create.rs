@@ -7,7 +7,6 @@ use super::{
     About, Call, Engine, Error, Record,
     found::{Outline, kptfile_of},
     locks::Lock,
-    resources::pipeline,
     source::Source,
     surroundings::{Home, Standing},
     wish::user_metadata,
@@ -48,7 +47,7 @@ impl Engine {
         let lock = self.parts.locks.take(&name);
         let lock = lock.ok_or_else(|| busy(namespace, &creation))?;
         self.check_place(&name, &creation)?;
-        let source = self.new_files(&creation).await?;
+        let source = self.new_files(&creation, call).await?;
         let undertaking = self.beginning(creation, source, call);
         if call.dry_run {
             return Ok(undertaking.rehearsed_beginning());
@@ -171,7 +170,7 @@ impl Engine {
     }
 
     /// Returns the files that a new revision begins with.
-    async fn new_files(&self, creation: &Creation) -> Result<Source, Error> {
+    async fn new_files(&self, creation: &Creation, call: &Call) -> Result<Source, Error> {
         let mut source = self.first_files(creation).await?;
         let files = &mut source.files;
         let changes = strategy::creation_changes(&creation.input);
@@ -184,10 +183,10 @@ impl Engine {
             })?;
             files.insert(KPTFILE.into(), edited);
         }
-        match pipeline(files) {
-            Some(violation) => Err(invalid(&creation.input, vec![violation])),
-            None => Ok(source),
-        }
+        let name = creation.input.object.metadata.name.clone();
+        let about = (name.as_deref().unwrap_or_default(), "spec.tasks[0]");
+        source.files = self.rendered(source.files, about, call).await?;
+        Ok(source)
     }
 
     fn beginning(&self, creation: Creation, source: Source, call: &Call) -> Undertaking {

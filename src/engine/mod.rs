@@ -12,10 +12,12 @@ mod found;
 mod locks;
 mod packages;
 mod records;
+mod render;
 mod resources;
 mod source;
 mod surroundings;
 mod update;
+mod upgrade;
 mod wish;
 mod write;
 
@@ -25,7 +27,8 @@ use tokio::time::Instant;
 
 pub use author::Caller;
 pub use delete::{Departed, Terms};
-pub use resources::{Texts, sort};
+pub use render::Renderer;
+pub use resources::{Replaced, Texts, sort};
 pub use update::Way;
 
 use crate::{
@@ -151,6 +154,8 @@ pub struct Means {
     pub lanes: Lanes,
     /// What looks at repositories are made with.
     pub sync: sync::Means,
+    /// Who renders.
+    pub renderer: Renderer,
     /// Whether `file://` addresses are allowed.
     pub allow_file: bool,
 }

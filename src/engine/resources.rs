@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use super::{
     Call, Engine, Error, Record,
     found::{Outline, kptfile_of},
+    render::{NOT_PUSHED, PUSHED, failed, only_reports},
     update::{key_of, observed, written},
     write::{Base, Setback, Undertaking},
 };
 use crate::{
-    api::PackageRev,
+    api::{PackageRev, RenderStatus},
     cache::Name,
     package::{Files, KPTFILE, Lifecycle, Violation, check_files, has_pipeline, heal},
     sync::Work,
@@ -18,6 +19,21 @@ use crate::{
 
 /// The texts among a package's files.
 pub type Texts = BTreeMap<String, String>;
+
+/// The annotation of a revision whose files are to be stored though their pipeline fails: the request fails all the same.
+const PUSH_ON_FAILURE: &str = "porch.kpt.dev/push-on-render-failure";
+/// The field that a failed pipeline is told of.
+const FIELD: &str = "spec.resources";
+
+/// What a replacement of files left.
+pub struct Replaced {
+    /// The record as it is then.
+    pub record: Record,
+    /// The files as they were stored.
+    pub files: Files,
+    /// What the functions of the package said; nothing if none ran.
+    pub status: Option<RenderStatus>,
+}
 
 impl Engine {
     /// Replaces the files of the revision of this name as `edit` says, which is given the record and its texts. If somebody
@@ -31,7 +47,7 @@ impl Engine {
         patient: bool,
         edit: impl Fn(&PackageRev, &Texts, &[String]) -> Result<Texts, E>,
         call: &Call,
-    ) -> Result<(Record, Files), E> {
+    ) -> Result<Replaced, E> {
         loop {
             let taken = self.take(name, patient, call).await;
             let (lock, record) = taken.map_err(|error| of_files(name, error))?;
@@ -40,16 +56,43 @@ impl Engine {
             let (texts, binary) = sort(&current);
             let wanted = edit(&record, &texts, &binary)?;
             let files = heal(with_binary(wanted, &current, &binary), &current);
-            if files == current {
-                return Ok((record, files));
+            if files == current && !may_render(&record, &files) {
+                let status = None;
+                return Ok(Replaced {
+                    record,
+                    files,
+                    status,
+                });
             }
             check(name, &record, &files)?;
-            let undertaking = self.replacement(&record, files.clone(), call).await?;
+            let unchanged = files == current;
+            let mut rendered = self.render(files, call).await?;
+            if unchanged && only_reports(&rendered.files, &current) {
+                // What its functions say when they have nothing to do is no reason to write.
+                rendered.files.clone_from(&current);
+            }
+            let failure = rendered.error.as_deref();
+            if let Some(why) = failure.filter(|_| !pushes_on_failure(&record)) {
+                return Err(failed(&name.name, FIELD, NOT_PUSHED, why).into());
+            }
+            let failure = failure.map(|why| failed(&name.name, FIELD, PUSHED, why));
+            let done = |record| match &failure {
+                Some(failure) => Err(failure.clone().into()),
+                None => Ok(Replaced {
+                    record,
+                    files: rendered.files.clone(),
+                    status: rendered.status.clone(),
+                }),
+            };
+            if rendered.files == current {
+                return done(record);
+            }
+            let undertaking = self.replacement(&record, &rendered.files, call).await?;
             if call.dry_run {
-                return Ok((undertaking.rehearsed(&record, Lifecycle::Draft), files));
+                return done(undertaking.rehearsed(&record, Lifecycle::Draft));
             }
             match self.carry_out(undertaking, lock, call).await {
-                Ok(Some(record)) => return Ok((record, files)),
+                Ok(Some(record)) => return done(record),
                 Ok(None) => return Err(Error::NotFound(super::About::Request).into()),
                 Err(Setback::Told(error)) => return Err(error.into()),
                 Err(_) if patient => self.moved_on(&base, call).await?,
@@ -61,7 +104,7 @@ impl Engine {
     async fn replacement(
         &self,
         record: &Record,
-        files: Files,
+        files: &Files,
         call: &Call,
     ) -> Result<Undertaking, Error> {
         let home = self.home_of(record).await?;
@@ -71,7 +114,7 @@ impl Engine {
             kptfile: kptfile_of(kptfile),
             ..Outline::of(observed)
         };
-        let step = written(observed, files, false);
+        let step = written(observed, files.clone(), false);
         Ok(Undertaking {
             work: Work {
                 deed: step.deed,
@@ -102,6 +145,20 @@ fn of_files(name: &Name, error: Error) -> Error {
     }
 }
 
+/// Returns whether files are stored though their pipeline fails.
+fn pushes_on_failure(record: &PackageRev) -> bool {
+    let annotations = &record.spec.metadata.annotations;
+    annotations
+        .get(PUSH_ON_FAILURE)
+        .is_some_and(|value| value == "true")
+}
+
+/// Returns whether files that are stored already may come out of their pipeline otherwise.
+fn may_render(record: &PackageRev, files: &Files) -> bool {
+    let draft = observed(record).is_ok_and(|it| it.lifecycle == Lifecycle::Draft);
+    draft && record.spec.metadata.deletion_timestamp.is_none() && has_pipeline(files).is_some()
+}
+
 /// Refuses files that a draft may not have, and any for what is no draft.
 fn check(name: &Name, record: &PackageRev, files: &Files) -> Result<(), Error> {
     let lifecycle = observed(record)?.lifecycle;
@@ -117,7 +174,6 @@ fn check(name: &Name, record: &PackageRev, files: &Files) -> Result<(), Error> {
         violations.push(Violation::forbidden("spec.resources", why));
     } else {
         violations = check_files(files);
-        violations.extend(pipeline(files));
     }
     if violations.is_empty() {
         return Ok(());
@@ -126,16 +182,6 @@ fn check(name: &Name, record: &PackageRev, files: &Files) -> Result<(), Error> {
         name: name.name.clone(),
         violations,
     })
-}
-
-/// Returns that a package has a pipeline, which can't be run: it is never stored unrendered.
-pub(super) fn pipeline(files: &Files) -> Option<Violation> {
-    let path = has_pipeline(files)?;
-    let why = "this server does not render packages yet, so a package whose Kptfile has a pipeline can't be written; remove the pipeline";
-    Some(Violation::forbidden(
-        format!("spec.resources[{path}].pipeline"),
-        why,
-    ))
 }
 
 /// Returns the texts among files, and the paths of the others.

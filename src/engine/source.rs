@@ -41,10 +41,11 @@ impl Engine {
     pub(super) async fn first_files(&self, creation: &Creation) -> Result<Source, Error> {
         let path = self.path(creation).await?;
         let task = &creation.task;
-        match (&task.init, &task.clone, &task.edit) {
+        match (&task.init, &task.clone, &task.edit, &task.upgrade) {
             (Some(init), ..) => Ok(tasks::init(&creation.key.package.package, init).into()),
-            (_, Some(clone), _) => self.cloned(creation, clone, path).await,
-            (_, _, Some(edit)) => {
+            (_, Some(clone), ..) => self.cloned(creation, clone, path).await,
+            (_, _, _, Some(upgrade)) => self.upgraded(creation, upgrade).await,
+            (_, _, Some(edit), _) => {
                 let source = edit.source_ref.as_ref().map_or("", |source| &source.name);
                 self.copied(creation, source).await
             }
@@ -122,16 +123,15 @@ impl Engine {
             );
             return Err(creation.refused(Violation::invalid(field, name, why)));
         }
-        let lock = GitLock {
-            repo: observed.git.repo.clone(),
-            directory: observed.git.directory.clone(),
-            ref_: short_name(&observed.git.ref_).into(),
-            commit: observed.git.commit.clone(),
-        };
+        let lock = lock_of(observed);
         Ok((self.source(creation, &record).await?, lock))
     }
 
-    async fn source(&self, creation: &Creation, record: &Record) -> Result<Source, Error> {
+    pub(super) async fn source(
+        &self,
+        creation: &Creation,
+        record: &Record,
+    ) -> Result<Source, Error> {
         let same = record.spec.repository.uid == creation.home.target.subject.uid;
         Ok(Source {
             files: self.files(record).await?,
@@ -176,7 +176,12 @@ impl Engine {
     }
 
     /// Returns the record of a revision that a creation names.
-    async fn named(&self, creation: &Creation, name: &str, field: &str) -> Result<Record, Error> {
+    pub(super) async fn named(
+        &self,
+        creation: &Creation,
+        name: &str,
+        field: &str,
+    ) -> Result<Record, Error> {
         let namespace = &creation.home.target.subject.namespace;
         match self.current(&Name::new(namespace, name)).await {
             Err(Error::NotFound(_)) => {
@@ -189,7 +194,7 @@ impl Engine {
 }
 
 impl Creation {
-    fn refused(&self, violation: Violation) -> Error {
+    pub(super) fn refused(&self, violation: Violation) -> Error {
         invalid(&self.input, vec![violation])
     }
 
@@ -235,7 +240,17 @@ impl Creation {
     }
 }
 
+/// Returns where a revision is, as those made from it remember.
+pub(super) fn lock_of(observed: &Observed) -> GitLock {
+    GitLock {
+        repo: observed.git.repo.clone(),
+        directory: observed.git.directory.clone(),
+        ref_: short_name(&observed.git.ref_).into(),
+        commit: observed.git.commit.clone(),
+    }
+}
+
 /// Returns whether a revision is the package on a branch, and no tag without a number.
-fn is_on_branch(observed: &Observed) -> bool {
+pub(super) fn is_on_branch(observed: &Observed) -> bool {
     observed.git.ref_.starts_with("refs/heads/")
 }

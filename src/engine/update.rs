@@ -28,6 +28,8 @@ use crate::{
 
 /// How often a write is computed anew because of what a stranger did to Git.
 const ATTEMPTS: u32 = 4;
+/// The condition in a Kptfile that says whether its package was rendered.
+const RENDERED: &str = "Rendered";
 /// How often a publication is given another number: each time somebody else got the one before.
 const NUMBERS: u32 = 64;
 
@@ -230,10 +232,13 @@ impl Engine {
         let home = self.home_of(record).await?;
         let observed = observed(record)?;
         let mut outline = Outline::of(observed);
-        let step = if content.is_empty() {
+        let unrendered = to == Lifecycle::Proposed && failed_to_render(observed);
+        let step = if content.is_empty() && !unrendered {
             self.step(record, observed, (to, taken))?
         } else {
             let files = self.edited(record, content).await?;
+            let name = name_of(record).name;
+            let files = self.rendered(files, (&name, "spec"), call).await?;
             let kptfile = files.get(KPTFILE).map_or(&[][..], Vec::as_slice);
             outline.kptfile = kptfile_of(kptfile);
             written(observed, files, to == Lifecycle::Proposed)
@@ -324,6 +329,13 @@ impl Engine {
 
 /// The longest wait for something that may have happened unseen.
 const POLL: std::time::Duration = std::time::Duration::from_millis(250);
+
+/// Returns whether a draft was stored though its pipeline failed.
+fn failed_to_render(observed: &Observed) -> bool {
+    let mut conditions = observed.kptfile.conditions.iter();
+    observed.lifecycle == Lifecycle::Draft
+        && conditions.any(|condition| condition.type_ == RENDERED && condition.status != "True")
+}
 
 /// Returns the number of a revision that a tag stands for.
 fn number_of(reference: &str) -> Option<i64> {

@@ -38,10 +38,16 @@ pub fn run(flags: &Serve) -> anyhow::Result<()> {
     wiring::run(serve(flags))
 }
 
-async fn serve(flags: &Serve) -> anyhow::Result<()> {
+fn tell_idle(flags: &Serve) {
     for (flag, why) in flags.idle.given() {
         tracing::warn!("{flag} does nothing: {why}");
     }
+}
+
+async fn serve(flags: &Serve) -> anyhow::Result<()> {
+    tell_idle(flags);
+    let directory = flags.repositories.directory()?;
+    let renderer = wiring::renderer(&flags.functions, &directory.join("functions"))?;
     // The first signal: be asked no more, but answer. Then, after the delay, end.
     let (leaving, stop) = (CancellationToken::new(), CancellationToken::new());
     end_on_signal(leaving.clone())?;
@@ -59,7 +65,6 @@ async fn serve(flags: &Serve) -> anyhow::Result<()> {
         () = leaving.cancelled() => return Ok(()),
     };
     let callers = callers::Callers::start(flags, &client).await?;
-    let directory = flags.repositories.directory()?;
     let processes = Processes::among(client.clone(), &flags.namespace, Terms::default());
     // It lives until the last request is answered: what that began is its own to finish.
     let life = CancellationToken::new();
@@ -67,7 +72,7 @@ async fn serve(flags: &Serve) -> anyhow::Result<()> {
         .clone()
         .live(client.clone(), flags.namespace.clone(), life.clone());
     let reading = Reading::start(
-        (&client, processes),
+        (&client, processes, renderer),
         &flags.namespace,
         directory.join("mirrors"),
         flags.repositories.allow_file_repositories,

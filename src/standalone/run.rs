@@ -60,7 +60,7 @@ async fn serve(flags: &Standalone) -> anyhow::Result<()> {
     end_on_signal(stop.clone())?;
 
     let plane = start_plane(&directory).await?;
-    let parts = Parts::start(plane, flags, &directory, &stop);
+    let parts = Parts::start(plane, flags, &directory, &stop)?;
     if flags.demo {
         register_demo(&parts.plane.client(), &directory).await?;
     }
@@ -104,10 +104,11 @@ impl Parts {
         flags: &Standalone,
         directory: &Path,
         stop: &CancellationToken,
-    ) -> Self {
+    ) -> anyhow::Result<Self> {
         let client = plane.client();
+        let renderer = wiring::renderer(&flags.functions, &directory.join("functions"))?;
         // The lock on the data directory keeps others out.
-        let alone = (&client, Processes::alone());
+        let alone = (&client, Processes::alone(), renderer);
         let reading = Reading::start(alone, NAMESPACE, directory.join("mirrors"), true);
         let catalog = reading.feed.catalog().clone();
         let mut settings =
@@ -116,11 +117,11 @@ impl Parts {
         settings.processes = reading.processes.clone();
         let shutdown = stop.clone().cancelled_owned();
         let reconciling = tokio::spawn(controllers::run(client, catalog, settings, shutdown));
-        Self {
+        Ok(Self {
             plane,
             reading,
             reconciling,
-        }
+        })
     }
 
     /// Returns the one server of all kinds.

@@ -438,6 +438,11 @@ fn serve(plane: &ControlPlane, feed: &Feed, means: &sync::Means) -> Client {
         contents: contents.clone(),
         lanes: Lanes::new(means.client.clone(), means.mirrors.clone()),
         sync: means.clone(),
+        renderer: engine::Renderer::new(
+            porch::render::Functions::new("", None, None, tokio::runtime::Handle::current()),
+            porch::render::DEFAULT_IMAGE_PREFIX,
+            2,
+        ),
         allow_file: true,
     });
     let revisions = Arc::new(PackageRevisions::new(feed.clone(), engine.clone()));

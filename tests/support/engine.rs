@@ -11,7 +11,7 @@ use porch::{
         Registry,
         resources::{PackageRevisionResources, PackageRevisions, Packages},
     },
-    engine::{Engine, Means},
+    engine::{Engine, Means, Renderer},
     sync::{self, Contents, Failpoints, Feed, Lanes, Mirrors, Processes, Tally},
 };
 
@@ -30,6 +30,11 @@ pub fn engine(client: &Client, feed: &Feed, contents: &Contents, mirrors: &Mirro
             failpoints: Failpoints::default(),
             clock: Arc::new(Timestamp::now),
         },
+        renderer: Renderer::new(
+            porch::render::Functions::new("", None, None, tokio::runtime::Handle::current()),
+            porch::render::DEFAULT_IMAGE_PREFIX,
+            2,
+        ),
         allow_file: true,
     })
 }

@@ -99,13 +99,13 @@ async fn kptfiles(desk: &Desk) {
     }
     for pipeline in ["mutators", "validators"] {
         let text = format!(
-            "{}pipeline:\n  {pipeline}:\n  - image: set-labels:v0.1\n",
+            "{}pipeline:\n  {pipeline}:\n  - image: nobody/knows:v1\n",
             kptfile("p")
         );
         let told = desk.write("r.p.w1", "Kptfile", &text).await;
-        told.says(422, "Invalid", "does not render packages yet");
+        told.says(422, "Invalid", "function not available: nobody/knows:v1");
         let told = desk.write("r.p.w1", "sub/Kptfile", &text).await;
-        told.says(422, "Invalid", "does not render packages yet");
+        told.says(422, "Invalid", "function not available: nobody/knows:v1");
     }
 }
 
@@ -221,7 +221,7 @@ pub async fn texts_survive(examined: &Examined) {
 pub async fn packages_with_functions_are_left_as_they_are(examined: &Examined) {
     let desk = Desk::bare(examined, "functions").await;
     let text = format!(
-        "{}pipeline:\n  mutators:\n  - image: set-labels:v0.1\n",
+        "{}pipeline:\n  mutators:\n  - image: nobody/knows:v1\n",
         kptfile("fn")
     );
     desk.git.write("fn/Kptfile", &text);
@@ -236,15 +236,21 @@ pub async fn packages_with_functions_are_left_as_they_are(examined: &Examined) {
     let edit =
         json!({ "tasks": [{ "type": "edit", "edit": { "sourceRef": { "name": "r.fn.v1" } } }] });
     let before = desk.everything();
-    desk.ask("copy", "w1", clone)
-        .await
-        .says(422, "Invalid", "does not render packages yet");
-    desk.ask("fn", "w3", edit)
-        .await
-        .says(422, "Invalid", "does not render packages yet");
-    desk.write("r.fn.w2", "x.txt", "x")
-        .await
-        .says(422, "Invalid", "does not render packages yet");
+    desk.ask("copy", "w1", clone).await.says(
+        422,
+        "Invalid",
+        "function not available: nobody/knows:v1",
+    );
+    desk.ask("fn", "w3", edit).await.says(
+        422,
+        "Invalid",
+        "function not available: nobody/knows:v1",
+    );
+    desk.write("r.fn.w2", "x.txt", "x").await.says(
+        422,
+        "Invalid",
+        "function not available: nobody/knows:v1",
+    );
     assert_eq!(desk.everything(), before);
     let patch = json!({ "metadata": { "labels": { "a": "b" } } });
     desk.patch("packagerevisions/r.fn.w2", crate::desk::MERGE, &patch)

@@ -11,6 +11,7 @@ mod git_server;
 mod life;
 mod owned;
 mod refusals;
+mod rendering;
 #[path = "../support/repository.rs"]
 mod repository;
 mod server;

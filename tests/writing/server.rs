@@ -9,6 +9,8 @@ use kube::Client;
 use porch::{
     apiserver::{self, Authorizer, Identity, Registry, Settings},
     controllers, crds,
+    engine::Renderer,
+    render::{DEFAULT_IMAGE_PREFIX, Functions},
     standalone::{ControlPlane, Definition, Persistence},
     sync::Processes,
     wiring::Reading,
@@ -53,7 +55,9 @@ impl Server {
         let plane = plane.unwrap();
         let mirrors = tempfile::tempdir().unwrap();
         let client = plane.client();
-        let alone = (&client, Processes::alone());
+        let functions = Functions::new("", None, None, tokio::runtime::Handle::current());
+        let renderer = Renderer::new(functions, DEFAULT_IMAGE_PREFIX, 2);
+        let alone = (&client, Processes::alone(), renderer);
         let reading = Reading::start(alone, NAMESPACE, mirrors.path().into(), true);
         let settings =
             controllers::Settings::new(reading.mirrors.clone(), true, Duration::from_hours(1));

@@ -12,7 +12,7 @@ use crate::{
     api,
     apiserver::{Changed, DeleteTerms, Deleted, Edit, Failure, Keeper, Request, Subject},
     cache::Name,
-    engine::{Texts, sort},
+    engine::{Replaced, Texts, sort},
 };
 
 const NAMED: Named = Named {
@@ -43,8 +43,15 @@ impl Keeper for PackageRevisionResources {
             .engine
             .replace(name, patient, edit, &call(request))
             .await;
-        let (record, files) = replaced.map_err(|refusal| NAMED.tell(refusal, &name.name))?;
-        Ok(encoded(&shown(&record, Ok(sort(&files))))?.into())
+        let replaced = replaced.map_err(|refusal| NAMED.tell(refusal, &name.name))?;
+        let Replaced {
+            record,
+            files,
+            status,
+        } = replaced;
+        let mut shown = shown(&record, Ok(sort(&files)));
+        shown.status.render_status = status.unwrap_or_default();
+        Ok(encoded(&shown)?.into())
     }
 
     async fn delete(&self, _: &Name, _: DeleteTerms, _: &Request) -> Result<Deleted, Failure> {

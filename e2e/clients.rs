@@ -9,12 +9,14 @@ use std::{
 };
 
 use porch::package::Lifecycle;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     copy::Chance,
+    desk::{Desk, MERGE},
     plane::{self, eventually},
     rig::Rig,
+    server::Server,
 };
 
 /// Version and mark of what a program knows, by name.
@@ -139,6 +141,85 @@ async fn programs_in_go_end_up_exactly_where_the_server_is() {
     rig.end().await;
 }
 
+/// A day of a repository as its users live it, with strangers who push: from the first draft to the last deletion.
+async fn a_day(desk: &Desk) -> String {
+    let mut last = String::new();
+    for (hour, package) in ["net", "upf", "smf", "amf"].into_iter().enumerate() {
+        desk.publish(package, "w1", json!({})).await;
+        let name = format!("r.{package}.w2");
+        let source = json!({ "name": format!("r.{package}.w1") });
+        let edit = json!({ "tasks": [{ "type": "edit", "edit": { "sourceRef": source } }] });
+        desk.make(package, "w2", edit).await;
+        desk.write(&name, "notes.txt", "first\n").await.is(200);
+        desk.stranger(
+            &format!("drafts/{package}/w2"),
+            &format!("{package}/theirs.txt"),
+            "theirs\n",
+        );
+        desk.look("r").await;
+        let label = json!({ "metadata": { "labels": { "mark": format!("hour-{hour}") } } });
+        let uri = format!("packagerevisions/{name}");
+        desk.patch(&uri, MERGE, &label).await.is(200);
+        desk.turn(&name, "Proposed").await.is(200);
+        desk.approve(&name, "Draft").await.is(200);
+        desk.turn(&name, "Proposed").await.is(200);
+        desk.approve(&name, "Published").await.is(200);
+        let old = format!("r.{package}.w1");
+        desk.turn(&old, "DeletionProposed").await.is(200);
+        desk.delete(&format!("packagerevisions/{old}"))
+            .await
+            .is(200);
+        desk.make(
+            package,
+            "w3",
+            json!({ "tasks": [{ "type": "edit", "edit": { "sourceRef": { "name": name } } }] }),
+        )
+        .await;
+        if hour % 2 == 1 {
+            desk.delete(&format!("packagerevisions/r.{package}.w3"))
+                .await
+                .is(200);
+        }
+    }
+    let made = desk.make("the/last", "w1", json!({})).await;
+    last.push_str(made["metadata"]["resourceVersion"].as_str().unwrap());
+    last
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn programs_in_go_follow_a_day_in_the_life_of_a_repository() {
+    let program = tokio::task::spawn_blocking(build).await.unwrap();
+    let server = Server::start("day").await;
+    let desk = Desk::open(&server.examined, "life").await;
+    let plane = server.plane();
+    let kubeconfig = plane.directory("day").join("admin");
+    let admin = plane.kubeconfig("admin", "system:masters");
+    std::fs::write(&kubeconfig, admin.to_string()).unwrap();
+    let ways = [
+        ("informer", false),
+        ("informer", true),
+        ("metadata", true),
+        ("cache", false),
+    ];
+    let start = |way| Follower::start(&program, &kubeconfig, &desk.namespace, way);
+    let mut followers = ways.map(start);
+    let last = a_day(&desk).await;
+    let list = desk
+        .get(&format!("packagerevisions?resourceVersion={last}"))
+        .await
+        .is(200);
+    let served = known(&list);
+    assert!(served.len() > 12, "{served:?}");
+    for (follower, (way, streaming)) in followers.iter_mut().zip(ways) {
+        eventually(&format!("{way}, streaming: {streaming}"), async || {
+            (follower.known() == served).then_some(())
+        })
+        .await;
+    }
+    drop(followers);
+    server.end().await;
+}
+
 /// Returns what is served at a version or later.
 async fn served(subject: &crate::subject::Subject, version: u64) -> Known {
     let uri = format!(
@@ -150,6 +231,11 @@ async fn served(subject: &crate::subject::Subject, version: u64) -> Known {
         (code == 200).then_some(list)
     })
     .await;
+    known(&list)
+}
+
+/// Returns what somebody knows who has this list.
+fn known(list: &Value) -> Known {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let known = |item: &Value| {
         let metadata = &item["metadata"];

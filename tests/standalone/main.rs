@@ -17,6 +17,7 @@ mod bad_objects;
 mod bad_requests;
 mod bundles;
 mod demo;
+mod functions;
 mod process;
 mod serve;
 mod traces;

@@ -57,7 +57,7 @@ pub fn refused(directory: &Path, words: &[&str]) -> Output {
     command(directory, words).output().unwrap()
 }
 
-fn command(directory: &Path, words: &[&str]) -> Command {
+pub fn command(directory: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_porch"));
     command
         .args(["standalone", "--listen", "127.0.0.1:0", "--data-dir"])

@@ -1,0 +1,94 @@
+//! Functions that are not in the program, as a user gives them to it: a directory of executables, or nothing.
+
+use std::{fs, io::Write, os::unix::fs::PermissionsExt, path::Path, process::Stdio};
+
+use serde_json::Value;
+
+use crate::process::{Porch, command, start};
+
+/// Marks every resource of a `ResourceList`, and says so.
+const MARKER: &str = r"#!/bin/sh
+sed 's/^  kind: ConfigMap$/  kind: ConfigMap\n  immutable: true/'
+echo marked >&2
+";
+
+fn executable(directory: &Path, name: &str, text: &str) {
+    let path = directory.join(name);
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Replaces the files of a draft of the demo; returns what kubectl said.
+fn replace(porch: &Porch, image: &str) -> std::process::Output {
+    let name = "demo.basens.quota";
+    let object = porch.kubectl(&["get", "packagerevisionresources", name, "-o", "json"]);
+    let mut object: Value = serde_json::from_str(&object).unwrap();
+    let kptfile = format!(
+        "apiVersion: kpt.dev/v1\nkind: Kptfile\nmetadata:\n  name: basens\npipeline:\n  mutators:\n  - image: {image}\n"
+    );
+    object["spec"]["resources"]["Kptfile"] = kptfile.into();
+    object["spec"]["resources"]["own.yaml"] =
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: own # ours\n".into();
+    let mut command = porch.kubectl_command(&["replace", "-f", "-", "-o", "json"]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let text = object.to_string();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(text.as_bytes())
+        .unwrap();
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn functions_of_a_directory_run_and_others_are_told_to_be_missing() {
+    let (home, functions) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    executable(functions.path(), "marker", MARKER);
+    executable(
+        functions.path(),
+        "marker@v2",
+        "#!/bin/sh\necho no two >&2\nexit 3\n",
+    );
+    let directory = functions.path().to_str().unwrap();
+    let porch = start(home.path(), &["--demo", "--functions", directory]);
+    porch.until_ready("demo");
+    let done = replace(&porch, "example.com/ours/marker:v1");
+    let told = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{told}");
+    let object: Value = serde_json::from_slice(&done.stdout).unwrap();
+    let own = object["spec"]["resources"]["own.yaml"].as_str().unwrap();
+    assert!(
+        own.contains("immutable: true") && own.contains("name: own # ours"),
+        "{own}"
+    );
+    let ran = &object["status"]["renderStatus"]["result"]["items"][0];
+    assert_eq!(ran["image"], "example.com/ours/marker:v1");
+    assert_eq!(ran["stderr"].as_str().map(str::trim), Some("marked"));
+    for (image, words) in [
+        ("example.com/ours/marker:v2", "no two"),
+        (
+            "example.com/ours/other:v1",
+            "function not available: example.com/ours/other:v1",
+        ),
+    ] {
+        let done = replace(&porch, image);
+        let told = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(!done.status.success() && told.contains(words), "{told}");
+    }
+    assert_eq!(porch.terminate(), Some(0));
+}
+
+#[test]
+fn a_directory_of_functions_that_is_not_there_is_told_at_once() {
+    let home = tempfile::tempdir().unwrap();
+    let missing = home.path().join("missing");
+    let output = command(home.path(), &["--functions", missing.to_str().unwrap()])
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        !output.status.success() && told.contains("--functions") && told.contains("missing"),
+        "{told}"
+    );
+}

@@ -14,7 +14,7 @@ use futures::future::{BoxFuture, join_all};
 use kube::Client;
 use tokio::{
     sync::{mpsc, oneshot},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use super::{
@@ -32,6 +32,9 @@ const TOGETHER: usize = 64;
 const ATTEMPTS: usize = 5;
 /// How long a ref that is locked is left alone at first; then twice as long, and so on.
 const LOCKED: Duration = Duration::from_millis(25);
+
+/// The longest wait for those who were answered just now and come again: without it every other push of a crowd goes with one.
+const GATHERING: Duration = Duration::from_millis(25);
 
 /// How long a lane is kept in which nobody is, with its open connections and the credentials that these were opened with.
 const IDLE: Duration = Duration::from_mins(5);
@@ -182,6 +185,7 @@ struct Lane {
 
 impl Lane {
     async fn run(mut self, mut jobs: mpsc::UnboundedReceiver<Job>) {
+        let mut last = (Duration::ZERO, 0);
         loop {
             let first = match timeout(IDLE, jobs.recv()).await {
                 Ok(Some(first)) => first,
@@ -190,11 +194,13 @@ impl Lane {
                 Err(_) => continue,
             };
             let mut waiting = VecDeque::from([first]);
-            while waiting.len() < TOGETHER
-                && let Ok(next) = jobs.try_recv()
-            {
-                waiting.push_back(next);
+            gather(&mut waiting, &mut jobs);
+            let (took, served) = last;
+            if waiting.len().max(served) > 1 && waiting.len() < TOGETHER {
+                tokio::time::sleep((took / 20).min(GATHERING)).await;
+                gather(&mut waiting, &mut jobs);
             }
+            let (begun, many) = (Instant::now(), waiting.len());
             while let Some(first) = waiting.pop_front() {
                 let target = first.target.clone();
                 let (same, others) = waiting.into_iter().partition(|job| job.target == target);
@@ -203,6 +209,7 @@ impl Lane {
                 self.serve(&target, [first].into_iter().chain(same).collect())
                     .await;
             }
+            last = (begun.elapsed(), many);
         }
     }
 
@@ -263,6 +270,15 @@ impl Lane {
             target: target.clone(),
             access,
         })
+    }
+}
+
+/// Takes what waits, as much as goes together.
+fn gather(waiting: &mut VecDeque<Job>, jobs: &mut mpsc::UnboundedReceiver<Job>) {
+    while waiting.len() < TOGETHER
+        && let Ok(next) = jobs.try_recv()
+    {
+        waiting.push_back(next);
     }
 }
 

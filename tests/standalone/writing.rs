@@ -342,6 +342,33 @@ fn the_examples_of_config_work_as_they_are() {
         demo.refs()
             .contains(&"refs/tags/networking/gateway/v2".to_owned())
     );
+    for name in ["demo.team-a.v1", "demo.basens.v3"] {
+        turn(porch, name, "Proposed");
+        approve(porch, name);
+    }
+    let strictly = ["create", "--validate=strict", "-f", "-"];
+    pipe(porch, &strictly, &example("upgrade"));
+    let kptfile = demo.git(&["show", "drafts/team-a/v2:team-a/Kptfile"]);
+    assert!(
+        kptfile.contains("name: team-a") && kptfile.contains("ref: basens/v3"),
+        "{kptfile}"
+    );
+    let patch = config().join("pipeline.yaml");
+    let rendered = porch.kubectl(&[
+        "patch",
+        "packagerevisionresources",
+        "demo.hello.v1",
+        "--type=merge",
+        "--patch-file",
+        patch.to_str().unwrap(),
+        "-o",
+        "jsonpath={.spec.resources.greeting\\.yaml}{.status.renderStatus.result.exitCode}",
+    ]);
+    assert!(
+        rendered.contains("namespace: hello") && rendered.contains("# said to everybody"),
+        "{rendered}"
+    );
+    assert!(rendered.ends_with('0'), "{rendered}");
     let mut strict = example("init").replace("v1\n", "v9\n");
     strict.push_str("  colour: red\n");
     let told = piped(porch, &["create", "--validate=strict", "-f", "-"], &strict);

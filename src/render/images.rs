@@ -19,6 +19,13 @@ const FUNCTIONS: &[(&str, &[&str])] = &[
     ("upsert-resource", &["v0.1", "v0.2"]),
 ];
 
+/// Versions that do something else than those after them: of a function, by these very tags, the name of how it was.
+const EARLIER: &[(&str, &[&str], &str)] = &[(
+    "apply-replacements",
+    &["v0.1.0", "v0.1.1"],
+    "apply-replacements-v0.1.1",
+)];
+
 /// Returns the name of the function of this program that an image stands for, in the catalogue or below `home`; nothing for one from elsewhere, for another
 /// version, and for a digest, which says exactly which image is meant.
 #[must_use]
@@ -35,6 +42,9 @@ pub fn catalogued(image: &str, home: &str) -> Option<&'static str> {
         let patch = tag.strip_prefix(*version);
         patch.is_some_and(|patch| patch.is_empty() || is_patch(patch))
     };
+    let mut earlier = EARLIER.iter();
+    let earlier = earlier.find(|(one, tags, _)| one == name && tags.contains(&tag));
+    let name = earlier.map_or(*name, |(.., earlier)| earlier);
     (tag == LATEST || versions.iter().any(known)).then_some(name)
 }
 
@@ -67,6 +77,17 @@ mod tests {
             ("set-namespace:v0.4.", None),
             ("set-namespace:v9", None),
             ("gcr.io/kpt-fn/starlark:v0.4.3", Some("starlark")),
+            (
+                "gcr.io/kpt-fn/apply-replacements:v0.1.1",
+                Some("apply-replacements-v0.1.1"),
+            ),
+            (
+                "apply-replacements:v0.1.0",
+                Some("apply-replacements-v0.1.1"),
+            ),
+            ("apply-replacements:v0.1", Some("apply-replacements")),
+            ("apply-replacements:v0.1.11", Some("apply-replacements")),
+            ("apply-replacements", Some("apply-replacements")),
             ("docker.io/me/set-namespace:v0.4", None),
             ("gcr.io/kpt-fn/set-namespace@sha256:0123", None),
             ("gcr.io/kpt-fn/set-namespace:v0.4@sha256:0123", None),
@@ -91,7 +112,8 @@ mod tests {
 
     #[test]
     fn whatever_is_in_the_table_is_in_this_program() {
-        for (name, _) in FUNCTIONS {
+        let earlier = EARLIER.iter().map(|(.., name)| name);
+        for name in FUNCTIONS.iter().map(|(name, _)| name).chain(earlier) {
             assert!(native(name).is_some(), "{name}");
         }
     }

@@ -81,6 +81,9 @@ impl<'a> Layout<'a> {
             let is_open = !self.text.is_empty() && !self.text.ends_with('\n');
             return Some(if is_open { json } else { json + "\n" });
         }
+        if let Some(text) = self.alone(items) {
+            return Some(text);
+        }
         let text = self.joined(items);
         let wanted = || items.iter().map(|item| &item.object);
         let read = yaml::documents(&text).unwrap_or_default();
@@ -91,13 +94,26 @@ impl<'a> Layout<'a> {
         Some(written.join("---\n"))
     }
 
+    /// Returns the file of the one resource that was and is all that it holds; nothing if that takes more than to change it in place.
+    fn alone(&self, items: &[&Item]) -> Option<String> {
+        let ([document], [item]) = (self.documents.as_slice(), items) else {
+            return None;
+        };
+        let is_marked = |text: &str| text.starts_with("---");
+        if document.text != self.text || is_marked(document.text) != is_marked(&item.text) {
+            return None;
+        }
+        // What was changed in place was read back there.
+        changed(item, Some(document)).ok()
+    }
+
     fn joined(&self, items: &[&Item]) -> String {
         let mut left: Vec<Option<&Document>> = self.documents.iter().map(Some).collect();
         let mut out = String::new();
         for item in items {
             let from = origin(item, &left);
             let from = from.and_then(|at| left[at].take());
-            let text = text(item);
+            let text = text(item, from);
             if out.is_empty() {
                 let above = from.map_or("", |from| from.above.as_str());
                 let is_marked = self.text.starts_with("---");
@@ -147,10 +163,18 @@ fn end_line(text: &mut String) {
 }
 
 /// Returns the document of a resource: the one that it was read from, changed in as few places as it takes.
-fn text(item: &Item) -> String {
+fn text(item: &Item, from: Option<&Document>) -> String {
+    changed(item, from)
+        .unwrap_or_else(|_| yaml::with_comments(&yaml::emit(&item.object), &item.text))
+}
+
+/// Returns the text of a resource changed in place; that of the document that it is from has been read already.
+fn changed(item: &Item, from: Option<&Document>) -> Result<String, yaml::Error> {
     let wanted = std::slice::from_ref(&item.object);
-    let changed = yaml::rewrite(&item.text, wanted);
-    changed.unwrap_or_else(|_| yaml::with_comments(&yaml::emit(&item.object), &item.text))
+    match from.filter(|from| !from.text.is_empty() && *from.text == *item.text) {
+        Some(from) => yaml::rewrite_read(&item.text, std::slice::from_ref(&from.value), wanted),
+        None => yaml::rewrite(&item.text, wanted),
+    }
 }
 
 /// Returns the one resource of a file that is JSON by its name.

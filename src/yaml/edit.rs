@@ -19,7 +19,14 @@ use super::{Error, read, write};
 /// # Errors
 /// [`Error`]: not YAML, not as many documents, or of a form that can't be changed so, such as an alias.
 pub fn rewrite(text: &str, wanted: &[Value]) -> Result<String, Error> {
-    let values = read::documents(text)?;
+    rewrite_read(text, &read::documents(text)?, wanted)
+}
+
+/// Returns the same as [`rewrite`] for a text that has been read already: it says `values`. Reading is the most that a change costs.
+///
+/// # Errors
+/// As those of [`rewrite`].
+pub fn rewrite_read(text: &str, values: &[Value], wanted: &[Value]) -> Result<String, Error> {
     if values == wanted {
         return Ok(text.into());
     }

@@ -71,10 +71,20 @@ pub struct Scalar {
     pub is_text: bool,
 }
 
-/// Returns the text with other scalars, in the quotes that those before them have, and the places in `scalars` of those that have to be
-/// written in another way; nothing if the text can't be changed so.
+/// A text with other scalars.
+#[derive(Debug)]
+pub struct Scalars {
+    /// The text.
+    pub text: String,
+    /// What it says.
+    pub value: Value,
+    /// The places of those scalars that have to be written in another way.
+    pub left: Vec<usize>,
+}
+
+/// Returns a text that says `old` with other scalars, in the quotes that those before them have; nothing if it can't be changed so.
 #[must_use]
-pub fn with_scalars(text: &str, scalars: &[Scalar]) -> Option<(String, Vec<usize>)> {
+pub fn with_scalars(text: &str, old: &Value, scalars: &[Scalar]) -> Option<Scalars> {
     let outline = Outline::placed(text)?;
     let places = places(&outline);
     let range = |scalar: &Scalar| {
@@ -91,13 +101,15 @@ pub fn with_scalars(text: &str, scalars: &[Scalar]) -> Option<(String, Vec<usize
         }
     }
     puts.sort_by_key(|(range, _)| range.start);
-    let old = read::documents(text).ok()?;
     let written = scalars.iter().enumerate();
     let written = written.filter(|(at, _)| !left.contains(at));
     let written: Vec<&Scalar> = written.map(|(_, scalar)| scalar).collect();
     let mut tries = (0..MOST_FORMS).map(|number| put(text, &puts, number));
-    let changed = tries.find(|new| says(new, &old, &written))?;
-    Some((changed, left))
+    let (text, value) = tries.find_map(|text| {
+        let value = said(&text, old, &written)?;
+        Some((text, value))
+    })?;
+    Some(Scalars { text, value, left })
 }
 
 /// A scalar can be written in so many ways.
@@ -147,14 +159,13 @@ fn is_no_text(plain: &str) -> bool {
     is_one_word && (read.is_number() || read.is_boolean()) || matches!(plain, "null" | "~")
 }
 
-/// Returns whether a text says the scalars, and else what the old one said.
-fn says(new: &str, old: &[Value], scalars: &[&Scalar]) -> bool {
-    let (Ok(mut new), [old]) = (read::documents(new), old) else {
-        return false;
+/// Returns what a text says, if that is the scalars, and else what the old one said.
+fn said(text: &str, old: &Value, scalars: &[&Scalar]) -> Option<Value> {
+    let mut said = read::documents(text).ok()?;
+    let [new] = said.as_mut_slice() else {
+        return None;
     };
-    let [new] = new.as_mut_slice() else {
-        return false;
-    };
+    let value = new.clone();
     let mut is_said = |scalar: &&Scalar| {
         let (value, was) = (new.pointer_mut(&scalar.at), old.pointer(&scalar.at));
         let (Some(value), Some(was)) = (value, was) else {
@@ -167,7 +178,7 @@ fn says(new: &str, old: &[Value], scalars: &[&Scalar]) -> bool {
         *value = was.clone();
         is_said
     };
-    scalars.iter().all(&mut is_said) && new == old
+    (scalars.iter().all(&mut is_said) && new == old).then_some(value)
 }
 
 /// Returns the JSON pointer of a path of an outline.
@@ -187,8 +198,10 @@ mod tests {
 
     fn with_scalar(text: &str, at: &str, scalar: &str, is_text: bool) -> Option<String> {
         let (at, scalar) = (at.into(), scalar.into());
-        let (text, left) = with_scalars(
+        let old = read::from_str(text).ok()?;
+        let Scalars { text, left, .. } = with_scalars(
             text,
+            &old,
             &[Scalar {
                 at,
                 scalar,
@@ -307,11 +320,15 @@ mod tests {
             scalar("/a", "a: b"),
             scalar("/none", ""),
         ];
-        let (changed, left) = with_scalars(text, &scalars).unwrap();
-        assert_eq!(
-            changed,
-            "a: 'a: b' # a\nb: # none\nc: 'z: #'\nd: &d 1\ne: 6\n"
-        );
+        let old = read::from_str(text).unwrap();
+        let changed = with_scalars(text, &old, &scalars).unwrap();
+        let Scalars {
+            text: made,
+            value,
+            left,
+        } = changed;
+        assert_eq!(value, read::from_str::<Value>(&made).unwrap());
+        assert_eq!(made, "a: 'a: b' # a\nb: # none\nc: 'z: #'\nd: &d 1\ne: 6\n");
         assert_eq!(left, [1, 4]);
         let comments = [("/e", "# e"), ("/none", "# none"), ("/a", "# new")];
         let comments = comments.map(|(at, comment)| (at.to_owned(), comment.to_owned()));

@@ -7,7 +7,7 @@ mod read;
 mod write;
 
 pub use comments::{comments, with_comments, with_new_comments};
-pub use edit::{pieces, rewrite};
-pub use lines::{Scalar, line_comments, with_line_comments, with_scalars};
+pub use edit::{pieces, rewrite, rewrite_read};
+pub use lines::{Scalar, Scalars, line_comments, with_line_comments, with_scalars};
 pub use read::{Error, documents, from_str};
 pub use write::{emit, to_string};

@@ -1,9 +1,10 @@
 //! Every version of every YAML file of the real repositories, where there are any; and a few that are odder than those.
 
-use std::{collections::BTreeSet, fs::File, io::Write as _};
+use std::collections::BTreeSet;
 
 use crate::{
-    git_server::{git, git_command},
+    git_server::git,
+    packages::contents,
     repository::{Repository, bundles},
 };
 
@@ -87,28 +88,6 @@ fn texts(repository: &Repository) -> Vec<Text> {
         Some(Text { name, text })
     });
     texts.collect()
-}
-
-/// Returns the contents of objects.
-pub fn contents<'a>(repository: &Repository, ids: impl Iterator<Item = &'a str>) -> Vec<Vec<u8>> {
-    let path = repository.root().join("ids");
-    let mut file = File::create(&path).unwrap();
-    for id in ids {
-        writeln!(file, "{id}").unwrap();
-    }
-    let output = git_command(&repository.bare())
-        .args(["cat-file", "--batch"])
-        .stdin(File::open(&path).unwrap())
-        .output()
-        .unwrap();
-    let (mut rest, mut all) = (output.stdout.as_slice(), Vec::new());
-    while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-        let head = std::str::from_utf8(&rest[..end]).unwrap();
-        let size: usize = head.rsplit(' ').next().unwrap().parse().unwrap();
-        all.push(rest[end + 1..end + 1 + size].to_vec());
-        rest = &rest[end + size + 2..];
-    }
-    all
 }
 
 /// Numbers that are the same in every run.

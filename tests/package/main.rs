@@ -3,6 +3,8 @@
 
 #[path = "../support/git_server.rs"]
 mod git_server;
+#[path = "../support/packages.rs"]
+mod packages;
 #[path = "../support/repository.rs"]
 mod repository;
 

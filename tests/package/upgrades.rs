@@ -14,8 +14,8 @@ use porch::{
 use serde_json::Value;
 
 use crate::{
-    corpus::contents,
-    git_server::{git, git_command},
+    git_server::git,
+    packages::files,
     repository::{Repository, bundles},
 };
 
@@ -64,25 +64,6 @@ fn steps(repository: &Repository) -> Vec<Step> {
         }
     }
     steps
-}
-
-/// Returns the files of a directory at a tag; none if it is not there.
-fn files(repository: &Repository, tag: &str, directory: &str) -> Files {
-    let tree = format!("{tag}:{directory}");
-    let listed = git_command(&repository.bare())
-        .args(["ls-tree", "-r", &tree])
-        .output()
-        .unwrap();
-    let listed = String::from_utf8(listed.stdout).unwrap();
-    let entries: Vec<(&str, &str)> = listed
-        .lines()
-        .filter(|line| line.starts_with("100"))
-        .map(|line| line.split_once('\t').unwrap())
-        .collect();
-    let ids = entries.iter().map(|(head, _)| head.rsplit(' ').next());
-    let contents = contents(repository, ids.map(Option::unwrap));
-    let paths = entries.iter().map(|(_, path)| (*path).to_owned());
-    paths.zip(contents).collect()
 }
 
 fn origin(reference: &str) -> Origin {

@@ -1,5 +1,14 @@
-//! Functions outside of this program, good and hostile: real executables and a real server with faults.
+//! Functions outside of this program, good and hostile: real executables and a real server with faults; and the packages of real
+//! repositories.
 
+#[path = "../support/git_server.rs"]
+mod git_server;
+#[path = "../support/packages.rs"]
+mod packages;
+#[path = "../support/repository.rs"]
+mod repository;
+
+mod corpus;
 mod executables;
 mod runner;
 

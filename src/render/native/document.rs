@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::super::Item;
-use crate::yaml::{self, Scalar};
+use crate::yaml::{self, Scalar, Scalars};
 
 /// The text of a resource and what it says.
 pub(super) struct Document {
@@ -50,13 +50,12 @@ impl Document {
 
     /// Sets scalars in place; returns whether that was possible.
     fn set_at_once(&mut self, scalars: &[Scalar]) -> bool {
-        let changed = yaml::with_scalars(&self.text, scalars);
-        let read = changed.and_then(|(text, left)| Some((yaml::from_str(&text).ok()?, text, left)));
-        let Some((object, text, left)) = read else {
+        let Some(changed) = yaml::with_scalars(&self.text, &self.object, scalars) else {
             return false;
         };
+        let Scalars { text, value, left } = changed;
         self.is_changed |= text != self.text;
-        (self.object, self.text) = (object, text);
+        (self.object, self.text) = (value, text);
         for at in left {
             self.set_anew(&scalars[at]);
         }

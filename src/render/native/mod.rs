@@ -30,6 +30,7 @@ use super::Native;
 pub fn native(name: &str) -> Option<Native> {
     Some(match name {
         "apply-replacements" => apply_replacements::run,
+        "apply-replacements-v0.1.1" => apply_replacements::run_where_found,
         "apply-setters" => apply_setters::run,
         "create-setters" => create_setters::run,
         "ensure-name-substring" => ensure_name_substring::run,

@@ -1,15 +1,11 @@
-//! The functions that every script has, and the modules that it may load.
+//! The functions that every script has.
 
-use std::{
-    cmp::Ordering,
-    io::{self, Write},
-};
+use std::cmp::Ordering;
 
 use super::{
     machine::{Arguments, Machine},
-    meter::Meter,
     operate::text_of,
-    tree::{Name, Trouble},
+    tree::Trouble,
     value::{Heap, Range, Value, size, whole},
 };
 
@@ -40,13 +36,6 @@ const FUNCTIONS: &[&str] = &[
     "type",
     "zip",
 ];
-const KRMFN: &[(&str, &str)] = &[
-    ("match_gvk", "krmfn.match_gvk"),
-    ("match_name", "krmfn.match_name"),
-    ("match_namespace", "krmfn.match_namespace"),
-];
-const JSON: &[(&str, &str)] = &[("encode", "json.encode"), ("decode", "json.decode")];
-
 /// Returns what a name stands for in every script.
 pub(super) fn find(name: &str) -> Option<Value> {
     match name {
@@ -61,37 +50,6 @@ pub(super) fn find(name: &str) -> Option<Value> {
 }
 
 impl Machine {
-    /// Gives names of the script what a module has for them.
-    pub(super) fn load(&mut self, module: &Name, names: &[(Name, Name)]) -> Result<(), Trouble> {
-        let (whole, members) = match &**module {
-            "krmfn.star" => ("krmfn", KRMFN),
-            "json.star" | "encoding/json.star" => ("json", JSON),
-            _ => {
-                return Err(format!(
-                    "cannot load {module}: there are only krmfn.star and json.star"
-                )
-                .into());
-            }
-        };
-        for (here, there) in names {
-            let member = members.iter().find(|(name, _)| *name == &**there);
-            let value = match member {
-                Some((_, function)) => Value::Builtin(function),
-                None if **there == *whole => {
-                    let fields = members
-                        .iter()
-                        .map(|(name, function)| (*name, Value::Builtin(function)));
-                    self.heap.record(fields.collect())?
-                }
-                None => {
-                    return Err(format!("load: name {there} not found in module {module}").into());
-                }
-            };
-            self.set(here, value);
-        }
-        Ok(())
-    }
-
     /// Returns what a function of this program returns.
     pub(super) fn call_builtin(
         &mut self,
@@ -247,6 +205,8 @@ impl Heap {
             ("zip", lists) => self.zip(lists),
             ("json.encode", [value]) => self.encode(value),
             ("json.decode", [Value::Text(text)]) => self.decode(text),
+            ("yaml.dumps", [value]) => self.encode_yaml(value),
+            ("yaml.loads", [Value::Text(text)]) => self.decode_yaml(text),
             ("krmfn.match_gvk", [of, Value::Text(version), Value::Text(kind)]) => {
                 let is_version = self.reads(of, &["apiVersion"], version)?;
                 Ok(Value::Bool(is_version && self.reads(of, &["kind"], kind)?))
@@ -276,38 +236,6 @@ impl Heap {
                 Ok(Value::Set(set))
             }
         }
-    }
-
-    fn encode(&mut self, value: &Value) -> Result<Value, Trouble> {
-        let json = self.json_out(value)?;
-        let mut text = Paid {
-            meter: &mut self.meter,
-            text: Vec::new(),
-        };
-        serde_json::to_writer(&mut text, &json).map_err(|error| error.to_string())?;
-        let text = String::from_utf8_lossy(&text.text).into_owned();
-        self.text(&text)
-    }
-
-    fn decode(&mut self, text: &str) -> Result<Value, Trouble> {
-        // A value of JSON takes many times its text.
-        self.meter.take(text.len().saturating_mul(64))?;
-        let json: serde_json::Value =
-            serde_json::from_str(text).map_err(|error| error.to_string())?;
-        self.json_in(&json)
-    }
-
-    /// Returns whether a resource has a text at a path of keys.
-    fn reads(&mut self, of: &Value, path: &[&str], text: &str) -> Result<bool, Trouble> {
-        let mut at = of.clone();
-        for key in path {
-            let Value::Dict(dict) = at else {
-                return Ok(false);
-            };
-            let key = self.key(&Value::text(key))?;
-            at = self.dicts[dict].get(&key).cloned().unwrap_or(Value::None);
-        }
-        self.equal(&at, &Value::text(text))
     }
 
     fn failure(&mut self, given: &[Value]) -> Result<Trouble, Trouble> {
@@ -427,25 +355,6 @@ impl Heap {
         }
         merged.extend(left.chain(right));
         Ok(merged)
-    }
-}
-
-/// A text that is paid for while it grows: what is escaped is longer than what it says.
-struct Paid<'meter> {
-    meter: &'meter mut Meter,
-    text: Vec<u8>,
-}
-
-impl Write for Paid<'_> {
-    fn write(&mut self, some: &[u8]) -> io::Result<usize> {
-        let paid = self.meter.take(some.len());
-        paid.map_err(|trouble| io::Error::other(trouble.message))?;
-        self.text.extend_from_slice(some);
-        Ok(some.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

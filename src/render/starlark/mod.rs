@@ -10,6 +10,7 @@ mod format;
 mod machine;
 mod meter;
 mod method;
+mod modules;
 mod operate;
 mod parse;
 mod parse_expression;

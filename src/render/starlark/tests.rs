@@ -172,7 +172,7 @@ fn what_is_no_script_or_no_list_fails_and_changes_nothing() {
         ("fail('no', 1)", "test:1:5: fail: no 1"),
         (
             "load('os.star', 'os')",
-            "test:1:1: cannot load os.star: there are only krmfn.star and json.star",
+            "test:1:1: cannot load os.star: there are only krmfn.star, json.star and yaml.star",
         ),
         (
             "x = [1]\nfor i in x:\n  x.append(1)",
@@ -354,6 +354,10 @@ const LANGUAGE: &[(&str, &str)] = &[
         "{\"a\":[1,2.5,null,true]} {\"b\": [1]}",
     ),
     (
+        "load('encoding/yaml.star', 'yaml')\nprint(yaml.dumps({'b': [1, {'d': 'on', 'c': None}], 'a': {}}), yaml.loads('a: [1, x]\\nb: {c: \\'1\\'}\\n'))",
+        "a: {}\nb:\n- 1\n- c: null\n  d: \"on\"\n {\"a\": [1, \"x\"], \"b\": {\"c\": \"1\"}}",
+    ),
+    (
         "print(hasattr([], 'pop'), getattr([], 'x', 3))\nm = [].append\nprint(m, type(m))",
         "True 3\n<built-in method append> builtin_function_or_method",
     ),
@@ -533,6 +537,15 @@ const HOSTILE: &[(&str, &str)] = &[
     ),
     (
         "load('json.star', 'json')\nx = json.decode('[' + '1,' * 10000000 + '1]')",
+        BYTES,
+    ),
+    (
+        "load('yaml.star', 'yaml')\nx = yaml.loads('a: &a ' + 'x' * 10000 + '\\nb: [' + '*a, ' * 10000 + ']')",
+        BYTES,
+    ),
+    ("load('yaml.star', 'yaml')\nx = yaml.loads('[' * 1000)", ""),
+    (
+        "load('yaml.star', 'yaml')\nx = []\nfor i in range(190):\n  x = [x, 'a' * 1000]\ny = yaml.dumps([x] * 1000)",
         BYTES,
     ),
     ("x = int('9' * 1000000)", "can't be read"),

@@ -17,15 +17,33 @@ use crate::{api::ResultItem, yaml};
 
 const OWN: &str = "ApplyReplacements";
 
+/// What becomes of a field that a selected target does not have, and that is not to be made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    /// The function fails.
+    Fails,
+    /// The target is left as it is: until kustomize 5, it was so.
+    IsPassed,
+}
+
 /// Makes the replacements that the config names.
 pub(super) fn run(list: &mut List) -> Result<Vec<ResultItem>, Failure> {
-    match replace(list) {
+    told(list, Missing::Fails)
+}
+
+/// Makes the replacements that the config names in the fields that there are, as the function did until v0.1.1.
+pub(super) fn run_where_found(list: &mut List) -> Result<Vec<ResultItem>, Failure> {
+    told(list, Missing::IsPassed)
+}
+
+fn told(list: &mut List, missing: Missing) -> Result<Vec<ResultItem>, Failure> {
+    match replace(list, missing) {
         Ok(()) => Ok(Vec::new()),
         Err(why) => Err(report::failure(list, why)),
     }
 }
 
-fn replace(list: &mut List) -> Result<(), String> {
+fn replace(list: &mut List, missing: Missing) -> Result<(), String> {
     let List { items, config } = list;
     let config = config
         .as_ref()
@@ -41,7 +59,7 @@ fn replace(list: &mut List) -> Result<(), String> {
     let replacements = members(config, "replacements");
     replacements
         .iter()
-        .try_for_each(|replacement| replace_one(items, replacement))
+        .try_for_each(|replacement| replace_one(items, replacement, missing))
 }
 
 fn members<'a>(value: &'a Value, key: &str) -> &'a [Value] {
@@ -49,7 +67,7 @@ fn members<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     list.map(Vec::as_slice).unwrap_or_default()
 }
 
-fn replace_one(items: &mut [Item], replacement: &Value) -> Result<(), String> {
+fn replace_one(items: &mut [Item], replacement: &Value, missing: Missing) -> Result<(), String> {
     let source = replacement.get("source").filter(|source| !source.is_null());
     let source = source.ok_or("replacements must specify a source")?;
     let targets = members(replacement, "targets");
@@ -60,7 +78,7 @@ fn replace_one(items: &mut [Item], replacement: &Value) -> Result<(), String> {
     for target in targets {
         let target = Target::of(target)?;
         for item in items.iter_mut() {
-            target.set(&mut item.object, &value)?;
+            target.set(&mut item.object, &value, missing)?;
         }
     }
     Ok(())
@@ -209,7 +227,7 @@ impl<'a> Target<'a> {
         })
     }
 
-    fn set(&self, object: &mut Value, value: &Value) -> Result<(), String> {
+    fn set(&self, object: &mut Value, value: &Value, missing: Missing) -> Result<(), String> {
         let is_rejected = self.reject.iter().any(|reject| reject.selects(object));
         if is_rejected || !self.select.selects(object) {
             return Ok(());
@@ -217,7 +235,8 @@ impl<'a> Target<'a> {
         let create = self.options.create;
         for path in &self.paths {
             let found = path.all(object, create);
-            if found.is_empty() {
+            let is_passed = !create && missing == Missing::IsPassed;
+            if found.is_empty() && !is_passed {
                 let deed = if create { "find or create" } else { "find" };
                 let path = path.text();
                 return Err(format!(
@@ -389,6 +408,21 @@ mod tests {
             run(&mut given).unwrap();
             assert_eq!(given.items[1].object["spec"]["image"], want);
         }
+    }
+
+    #[test]
+    fn a_field_that_is_not_there_fails_only_later_versions() {
+        let both = json!({"fieldPaths": ["spec.none.[kind=K].name", "spec.image"]});
+        let given = || list(&[SOURCE, TARGET], config(&json!({}), &both));
+        fails(run, &mut given(), "unable to find field \"spec.none");
+        let mut passed = given();
+        unchanged_when_repeated(run_where_found, &mut passed);
+        let mut want = given();
+        want.items[1].object["spec"]["image"] = json!("c");
+        assert_eq!(passed, want);
+        let made = json!({"fieldPaths": ["spec.image.x"], "options": {"create": true}});
+        let mut made = list(&[SOURCE, TARGET], config(&json!({}), &made));
+        fails(run_where_found, &mut made, "unable to find or create");
     }
 
     #[test]

@@ -353,14 +353,14 @@ fn the_examples_of_config_work_as_they_are() {
         kptfile.contains("name: team-a") && kptfile.contains("ref: basens/v3"),
         "{kptfile}"
     );
-    let patch = config().join("pipeline.yaml");
+    let pipeline = config().join("pipeline.yaml");
     let rendered = porch.kubectl(&[
         "patch",
         "packagerevisionresources",
         "demo.hello.v1",
         "--type=merge",
         "--patch-file",
-        patch.to_str().unwrap(),
+        pipeline.to_str().unwrap(),
         "-o",
         "jsonpath={.spec.resources.greeting\\.yaml}{.status.renderStatus.result.exitCode}",
     ]);

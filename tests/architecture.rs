@@ -98,7 +98,8 @@ fn sources() -> Vec<Source> {
             .unwrap()
             .into(),
     };
-    let is_test = |source: &Source| source.path.ends_with("/tests.rs");
+    let is_test =
+        |source: &Source| source.path.ends_with("/tests.rs") || source.path.contains("/tests/");
     let all = files.into_iter().map(read);
     all.filter(|source| !is_test(source)).collect()
 }

@@ -1,4 +1,4 @@
-//! Images of functions: whether a text names one, and the whole name of one that is written short.
+//! Images of functions: whether a text names one, its parts, and the whole name of one that is written short.
 
 /// The prefix of images that are written without one, as upstream has it.
 pub const DEFAULT_IMAGE_PREFIX: &str = "ghcr.io/kptdev/krm-functions-catalog/";
@@ -49,7 +49,7 @@ pub(super) fn is_image(image: &str) -> bool {
 }
 
 /// Returns the name, the tag and the digest.
-fn parts(image: &str) -> (&str, Option<&str>, Option<&str>) {
+pub(super) fn parts(image: &str) -> (&str, Option<&str>, Option<&str>) {
     let (rest, digest) = match image.split_once('@') {
         Some((rest, digest)) => (rest, Some(digest)),
         None => (image, None),

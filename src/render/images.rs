@@ -1,8 +1,10 @@
-//! Which images are functions of this program: those of the kpt functions catalogue in the versions whose semantics these
-//! have. Pure.
+//! Which images are functions of this program: those of the kpt functions catalogue, in the versions that these stand in for. They
+//! have the semantics of the newest of them, but where an earlier one has a name of its own here. Pure.
+
+use super::image::{DEFAULT_IMAGE_PREFIX, parts};
 
 /// Where the images of the catalogue are, now and earlier.
-const HOMES: &[&str] = &["ghcr.io/kptdev/krm-functions-catalog", "gcr.io/kpt-fn"];
+const HOMES: &[&str] = &[DEFAULT_IMAGE_PREFIX, "gcr.io/kpt-fn/"];
 
 /// Names with the versions: `v0.4` stands for each of its patches too.
 const FUNCTIONS: &[(&str, &[&str])] = &[
@@ -26,8 +28,8 @@ const EARLIER: &[(&str, &[&str], &str)] = &[(
     "apply-replacements-v0.1.1",
 )];
 
-/// Returns the name of the function of this program that an image stands for, in the catalogue or below `home`; nothing for one from elsewhere, for another
-/// version, and for a digest, which says exactly which image is meant.
+/// Returns the name of the function of this program that an image stands for, in the catalogue or below `home`; nothing for one
+/// from elsewhere, for another version, and for a digest, which says exactly which image is meant.
 #[must_use]
 pub fn catalogued(image: &str, home: &str) -> Option<&'static str> {
     let homes = HOMES.iter().chain([&home]);
@@ -35,8 +37,11 @@ pub fn catalogued(image: &str, home: &str) -> Option<&'static str> {
         let below = image.strip_prefix(home.trim_end_matches('/'))?;
         below.strip_prefix('/')
     });
-    let rest = here.unwrap_or(image);
-    let (name, tag) = rest.split_once(':').unwrap_or((rest, LATEST));
+    let (name, tag, digest) = parts(here.unwrap_or(image));
+    if digest.is_some() {
+        return None;
+    }
+    let tag = tag.unwrap_or(LATEST);
     let (name, versions) = FUNCTIONS.iter().find(|(known, _)| *known == name)?;
     let known = |version: &&str| {
         let patch = tag.strip_prefix(*version);

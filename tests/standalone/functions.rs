@@ -1,6 +1,6 @@
 //! Functions that are not in the program, as a user gives them to it: a directory of executables, or nothing.
 
-use std::{fs, io::Write, os::unix::fs::PermissionsExt, path::Path, process::Stdio};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use serde_json::Value;
 
@@ -29,16 +29,7 @@ fn replace(porch: &Porch, image: &str) -> std::process::Output {
     object["spec"]["resources"]["Kptfile"] = kptfile.into();
     object["spec"]["resources"]["own.yaml"] =
         "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: own # ours\n".into();
-    let mut command = porch.kubectl_command(&["replace", "-f", "-", "-o", "json"]);
-    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
-    let text = object.to_string();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(text.as_bytes())
-        .unwrap();
-    child.wait_with_output().unwrap()
+    porch.piped(&["replace", "-f", "-", "-o", "json"], &object.to_string())
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A `porch standalone` process of a test's own: on a free port, in a directory of its own, ended with the test.
 
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::{
@@ -114,13 +114,7 @@ impl Porch {
 
     /// Applies a manifest.
     pub fn apply(&self, manifest: &str) -> Output {
-        let mut child = self
-            .kubectl_command(&["apply", "-f", "-"])
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
-        std::io::Write::write_all(&mut child.stdin.take().unwrap(), manifest.as_bytes()).unwrap();
-        child.wait_with_output().unwrap()
+        self.piped(&["apply", "-f", "-"], manifest)
     }
 
     /// Returns a kubectl command that has not been started.
@@ -133,6 +127,16 @@ impl Porch {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command
+    }
+
+    /// Runs kubectl with a text on its stdin.
+    pub fn piped(&self, words: &[&str], text: &str) -> Output {
+        let mut command = self.kubectl_command(words);
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(text.as_bytes()).unwrap();
+        drop(stdin);
+        child.wait_with_output().unwrap()
     }
 
     /// Asks the process to end and returns its exit code.

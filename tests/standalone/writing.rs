@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    process::{Output, Stdio},
+    process::Stdio,
 };
 
 use crate::{
@@ -37,22 +37,9 @@ impl Demo {
     }
 }
 
-/// Runs kubectl with a text on its stdin.
-fn piped(porch: &Porch, words: &[&str], text: &str) -> Output {
-    let mut command = porch.kubectl_command(words);
-    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(text.as_bytes())
-        .unwrap();
-    child.wait_with_output().unwrap()
-}
-
 /// Runs kubectl with a text on its stdin, which must succeed.
 fn pipe(porch: &Porch, words: &[&str], text: &str) -> String {
-    let output = piped(porch, words, text);
+    let output = porch.piped(words, text);
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "kubectl {words:?}: {told}");
     String::from_utf8(output.stdout).unwrap()
@@ -213,8 +200,7 @@ fn edit_files(demo: &Demo) {
     pipe(porch, &["replace", "-f", "-"], &edited);
     let stored = demo.git(&["show", "drafts/hello/v1:hello/cm.yaml"]);
     assert!(stored.starts_with("# The greeting.\n"), "{stored}");
-    let old = piped(
-        porch,
+    let old = porch.piped(
         &["replace", "-f", "-"],
         &edited.replace("word: one", "word: two"),
     );
@@ -371,7 +357,7 @@ fn the_examples_of_config_work_as_they_are() {
     assert!(rendered.ends_with('0'), "{rendered}");
     let mut strict = example("init").replace("v1\n", "v9\n");
     strict.push_str("  colour: red\n");
-    let told = piped(porch, &["create", "--validate=strict", "-f", "-"], &strict);
+    let told = porch.piped(&["create", "--validate=strict", "-f", "-"], &strict);
     assert!(!told.status.success(), "{told:?}");
 }
 
@@ -451,7 +437,7 @@ fn agrees(home: &Path, round: u64, created: &[usize]) {
     for number in 0..6 {
         let text = example("init").replace("hello", &format!("kill{round}x{number}"));
         let name = format!("demo.kill{round}x{number}.v1");
-        let again = piped(&porch, &["create", "-f", "-"], &text);
+        let again = porch.piped(&["create", "-f", "-"], &text);
         let told = String::from_utf8_lossy(&again.stderr).into_owned();
         assert_eq!(
             again.status.success(),

@@ -1,18 +1,17 @@
 //! Which files an image stands for in a directory of executables. Text in, names of files out; nothing that leads out of a directory.
 
+use crate::render::image::parts;
+
 /// Returns the names of the files that may be an image's executable, best first: `NAME@TAG` for exactly this tag, and `NAME` for any.
 /// `NAME` is the last part of the image's path. An image by digest has none: no file is known to be what was pinned.
 /// Neither has one that would lead out of a directory.
 pub(super) fn file_names(image: &str) -> Vec<String> {
-    let last = image.rsplit('/').next().unwrap_or_default();
     let is_way_out = image.split('/').any(|part| matches!(part, "" | "." | ".."));
-    if is_way_out || last.contains('@') {
+    let (path, tag, digest) = parts(image);
+    if is_way_out || digest.is_some() {
         return Vec::new();
     }
-    let (name, tag) = match last.split_once(':') {
-        Some((name, tag)) => (name, Some(tag)),
-        None => (last, None),
-    };
+    let name = path.rsplit('/').next().unwrap_or_default();
     if !is_word(name) || tag.is_some_and(|tag| !is_word(tag)) {
         return Vec::new();
     }

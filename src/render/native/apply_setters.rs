@@ -31,10 +31,7 @@ pub(super) fn run(list: &mut List) -> Result<Vec<ResultItem>, Failure> {
             Err(why) => return Err(failure(item, &why, reports)),
         }
     }
-    if reports.is_empty() {
-        reports.push(report::info("no matches for input setter(s)"));
-    }
-    Ok(reports)
+    Ok(report::or_else(reports, "no matches for input setter(s)"))
 }
 
 fn told(why: &str) -> String {

@@ -43,10 +43,7 @@ pub(super) fn run(list: &mut List) -> Result<Vec<ResultItem>, Failure> {
             setters.put(item, &mut reports);
         }
     }
-    if reports.is_empty() {
-        reports.push(report::info("no matches for input setter(s)"));
-    }
-    Ok(reports)
+    Ok(report::or_else(reports, "no matches for input setter(s)"))
 }
 
 impl Setters {

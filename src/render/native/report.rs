@@ -44,6 +44,14 @@ pub(super) fn failure(list: &List, message: impl Into<String>) -> Failure {
     }
 }
 
+/// Returns reports, or the one that there is nothing to report.
+pub(super) fn or_else(mut reports: Vec<ResultItem>, nothing: &str) -> Vec<ResultItem> {
+    if reports.is_empty() {
+        reports.push(info(nothing));
+    }
+    reports
+}
+
 /// Returns a report with the resource and file that it is about.
 pub(super) fn about(item: &Item, report: ResultItem) -> ResultItem {
     ResultItem {

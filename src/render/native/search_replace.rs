@@ -40,10 +40,7 @@ pub(super) fn run(list: &mut List) -> Result<Vec<ResultItem>, Failure> {
             wish.fulfil(item, &mut reports);
         }
     }
-    if reports.is_empty() {
-        reports.push(report::info("no matches"));
-    }
-    Ok(reports)
+    Ok(report::or_else(reports, "no matches"))
 }
 
 impl Wish {

@@ -203,16 +203,16 @@ async fn programs_in_go_follow_a_day_in_the_life_of_a_repository() {
     ];
     let start = |way| Follower::start(&program, &kubeconfig, &desk.namespace, way);
     let mut followers = ways.map(start);
-    let last = a_day(&desk).await;
+    let evening = a_day(&desk).await;
     let list = desk
-        .get(&format!("packagerevisions?resourceVersion={last}"))
+        .get(&format!("packagerevisions?resourceVersion={evening}"))
         .await
         .is(200);
-    let served = known(&list);
-    assert!(served.len() > 12, "{served:?}");
+    let expected = known(&list);
+    assert!(expected.len() > 12, "{expected:?}");
     for (follower, (way, streaming)) in followers.iter_mut().zip(ways) {
         eventually(&format!("{way}, streaming: {streaming}"), async || {
-            (follower.known() == served).then_some(())
+            (follower.known() == expected).then_some(())
         })
         .await;
     }

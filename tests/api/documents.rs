@@ -82,7 +82,14 @@ async fn the_old_documents_name_every_group_version_and_kind() {
     let verbs = [
         json!(["get", "list", "patch", "update", "watch"]),
         json!([
-            "create", "delete", "get", "list", "patch", "update", "watch"
+            "create",
+            "delete",
+            "deletecollection",
+            "get",
+            "list",
+            "patch",
+            "update",
+            "watch"
         ]),
         json!(["get", "patch", "update"]),
         json!(["create", "delete", "get", "list", "watch"]),
@@ -257,7 +264,7 @@ async fn what_porch_kinds_never_take_is_told_and_reads_wait_until_everything_was
         ),
         (Method::PUT, "packages/a", "DELETE, GET"),
         (Method::PATCH, "packages/a", "DELETE, GET"),
-        (Method::DELETE, "packagerevisions", "GET, POST"),
+        (Method::DELETE, "packages", "GET, POST"),
     ] {
         let told = client
             .send(method, &format!("{here}/{path}"), &[], "{}")

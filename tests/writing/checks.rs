@@ -35,6 +35,7 @@ checks![
     owned::metadata_survives,
     owned::finalizers_hold,
     owned::dry_runs_change_nothing,
+    owned::collections_go,
     owned::namespaces_that_are_not_there,
     crowd::of_many_equal_writes_one_wins,
     crowd::patches_without_a_version_all_succeed,

@@ -304,3 +304,49 @@ pub async fn namespaces_that_are_not_there(examined: &Examined) {
     assert!(desk.names("packagerevisions").await.is_empty());
     assert_eq!(desk.everything(), refs);
 }
+
+/// Many go as far as the selectors choose; what may not go stays, and keeps nobody else.
+pub async fn collections_go(examined: &Examined) {
+    let desk = Desk::open(examined, "collections").await;
+    for (package, label) in [("p", "a"), ("q", "a"), ("s", "b")] {
+        let mut object = desk.draft(package, "w1", json!({}));
+        object["metadata"]["labels"] = json!({ "which": label });
+        desk.post(&desk.path("packagerevisions"), &object)
+            .await
+            .is(201);
+    }
+    let before = desk.everything();
+    let all = "packagerevisions?labelSelector=which%3Da";
+    let names = |list: &Value| -> Vec<String> {
+        let items = list["items"].as_array().unwrap().iter();
+        items
+            .map(|item| item["metadata"]["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    for bad in ["labelSelector=a%20in%20(", "fieldSelector=spec.none%3Dx"] {
+        desk.delete(&format!("packagerevisions?{bad}"))
+            .await
+            .is(400);
+    }
+    let dry = desk.delete(&format!("{all}&dryRun=All")).await.is(200);
+    assert_eq!(names(&dry), ["r.p.w1", "r.q.w1"]);
+    assert_eq!(desk.everything(), before);
+    let gone = desk.delete(all).await.is(200);
+    assert_eq!(
+        (&gone["kind"], names(&gone)),
+        (&json!("PackageRevisionList"), names(&dry))
+    );
+    assert_eq!(
+        desk.refs(),
+        ["heads/drafts/s/w1", "heads/main", "tags/known/v1"]
+    );
+    let none = desk
+        .delete("packagerevisions?fieldSelector=spec.packageName%3Dnone")
+        .await
+        .is(200);
+    assert_eq!(names(&none), Vec::<String>::new());
+    desk.delete("packagerevisions")
+        .await
+        .says(403, "Forbidden", "r.known");
+    assert_eq!(desk.refs(), ["heads/main", "tags/known/v1"]);
+}

@@ -65,7 +65,14 @@ impl PackageRevisions {
         );
         let kind = Kind {
             verbs: verbs(&[
-                "create", "delete", "get", "list", "patch", "update", "watch",
+                "create",
+                "delete",
+                "deletecollection",
+                "get",
+                "list",
+                "patch",
+                "update",
+                "watch",
             ]),
             subresources: vec![Subresource {
                 name: "approval".into(),

@@ -28,18 +28,21 @@ impl<R: Resource, K: Keeper> ObjectWriter<R, K> {
     }
 
     /// Deletes everything that the selectors choose, one by one, and returns it as it was. What is gone meanwhile is no
-    /// failure; the first that is ends it, with those before gone.
+    /// failure; one that may not go keeps none of the others, and the first of them is told.
     pub(super) async fn delete_collection(&self, write: &Write) -> Result<Reply, Failure> {
         let (terms, request) = self.terms(write)?;
         let chosen = self.chosen(write)?;
         let mut list = self.open_list();
+        let mut refused = None;
         for (index, object) in chosen.iter().enumerate() {
             let body = self.resource.body(object).await;
             let body = body.map_err(|problem| view::failure(self.kind(), problem))?;
             let deleted = self.keeper.delete(object.name(), terms.clone(), &request);
             match deleted.await {
                 Ok(_) | Err(Failure::NotFound(_)) => {}
-                Err(failure) => return Err(failure),
+                Err(failure) => {
+                    refused.get_or_insert(failure);
+                }
             }
             if index > 0 {
                 list.put_slice(b",");
@@ -47,6 +50,9 @@ impl<R: Resource, K: Keeper> ObjectWriter<R, K> {
             list.put(body);
         }
         list.put_slice(b"]}");
+        if let Some(failure) = refused {
+            return Err(failure);
+        }
         Ok(Written::Deleted(list.freeze()).into())
     }
 

@@ -1,5 +1,7 @@
 //! Porch against the real thing: etcd, kube-apiserver and kube-controller-manager, as `e2e/run` provides them.
 
+#[path = "../tests/writing/applied.rs"]
+mod applied;
 mod authority;
 mod callers;
 #[path = "../tests/writing/checks.rs"]
@@ -19,6 +21,7 @@ mod crowd;
 mod definitions;
 #[path = "../tests/writing/desk.rs"]
 mod desk;
+mod differential;
 mod endings;
 mod feed;
 mod figures;

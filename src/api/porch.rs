@@ -52,6 +52,7 @@ pub struct PackageRevisionSpec {
     pub tasks: Vec<Task>,
     /// Conditions that should be True before the revision is proposed or approved; mirrors the Kptfile.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["conditionType"]))]
     pub readiness_gates: Vec<ReadinessGate>,
     /// Labels and annotations of the package itself; mirrors the Kptfile.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,6 +106,7 @@ pub struct PackageRevisionStatus {
     pub deployment: bool,
     /// Conditions kept in the Kptfile.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }
 

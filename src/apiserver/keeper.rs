@@ -56,6 +56,12 @@ pub trait Keeper: Send + Sync + 'static {
     fn keeps_owners(&self) -> bool {
         false
     }
+
+    /// Returns the field manager of those who make objects other than by a request, and keep nothing of who owns what: what
+    /// nobody is said to own is theirs.
+    fn maker(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// A change that is made of what there is. Cheap to clone.

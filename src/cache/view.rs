@@ -3,14 +3,14 @@
 //! Nothing shown is computed from another record; so the version of a record is the version of all that is shown of it.
 
 use bytes::Bytes;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use serde::Serialize;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta, Time};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     api::{
         self, Condition, GitLock, KptfileObserved, LATEST_LABEL, Locator, Observed,
         PackageMetadata, PackageRev, PackageRevision, PackageRevisionSpec, PackageRevisionStatus,
-        PorchPackage, PorchPackageSpec, PorchPackageStatus,
+        PorchPackage, PorchPackageSpec, PorchPackageStatus, UserMetadata,
     },
     package::{PackageKey, package_uid, revision_uid},
 };
@@ -164,8 +164,15 @@ fn metadata(record: &PackageRev, observed: &Observed) -> ObjectMeta {
         owner_references: (!user.owner_references.is_empty())
             .then(|| user.owner_references.clone()),
         deletion_timestamp: user.deletion_timestamp.clone(),
+        managed_fields: managed_fields(user),
         ..resources_metadata(record)
     }
+}
+
+/// Returns who owns which field; what can't be understood is not shown.
+fn managed_fields(user: &UserMetadata) -> Option<Vec<ManagedFieldsEntry>> {
+    let entries = user.managed_fields.as_ref()?;
+    Vec::deserialize(entries).ok()
 }
 
 /// Returns the value of a label that users see.

@@ -3,6 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::{Value, json};
+
 use super::{Error, update::Way};
 use crate::{
     api::{LATEST_LABEL, PackageRev, PackageRevision, UserMetadata},
@@ -79,8 +82,16 @@ pub fn user_metadata(record: &PackageRev, new: &RevisionInput) -> UserMetadata {
         annotations: asked.annotations.clone().unwrap_or_default(),
         finalizers: asked.finalizers.clone().unwrap_or_default(),
         owner_references: asked.owner_references.clone().unwrap_or_default(),
+        managed_fields: managed_fields(asked),
         ..record.spec.metadata.clone()
     }
+}
+
+/// Returns who owns which field, as an object says it.
+fn managed_fields(asked: &ObjectMeta) -> Option<Value> {
+    let entries = asked.managed_fields.as_ref();
+    let entries = entries.filter(|entries| !entries.is_empty())?;
+    Some(json!(entries))
 }
 
 /// Returns `other` with what changed between `from` and `to`.

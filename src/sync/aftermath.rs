@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use tokio::time::sleep;
 
 use super::{
@@ -53,7 +54,7 @@ pub async fn settle_push(means: &Means, push: &Aftermath) -> Version {
     let catalog = &means.catalog;
     let mut newest = Version::default();
     let (mut pause, mut attempt) = (BREATH, 0);
-    while let Some(edits) = push.edits(catalog, attempt < STUBBORN) {
+    while let Some(edits) = push.edits(catalog, attempt < STUBBORN, (means.clock)()) {
         let applied = apply(means, push, edits).await;
         newest = newest.max(applied.newest);
         if applied.conflicts == 0 && applied.failure.is_none() {
@@ -113,7 +114,7 @@ async fn apply(means: &Means, push: &Aftermath, edits: Vec<Edit>) -> Applied {
 impl Aftermath {
     /// Returns the edits that make the records of the package say what was pushed; nothing if the own record is no longer
     /// ours to settle. `all` says whether records may be made that are not our own.
-    fn edits(&self, catalog: &Catalog, all: bool) -> Option<Vec<Edit>> {
+    fn edits(&self, catalog: &Catalog, all: bool, now: Timestamp) -> Option<Vec<Edit>> {
         let records = self.records(catalog);
         let name = self.key.name();
         let own = records
@@ -133,6 +134,7 @@ impl Aftermath {
             found: self.found.clone(),
             unread,
             fates: HashMap::from([(name, Fate::Landed)]),
+            now,
         };
         let settlement = settle(&self.subject, &records, &refs, look);
         let mut edits: Vec<Edit> = settlement.packages.into_iter().flatten().collect();

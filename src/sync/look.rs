@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use kube::Client;
 
 use super::{
@@ -215,7 +216,7 @@ impl Looker {
             return Ok(Next::Look);
         }
         let fates = self.fates(&records, &refs).await?;
-        let (settlement, seen) = weigh(target, &records, &refs, (scan, fates));
+        let (settlement, seen) = weigh(target, &records, &refs, (scan, fates, (self.clock)()));
         if settlement.packages.is_empty() && !settlement.again {
             self.settled = Some(Settled {
                 target: target.clone(),
@@ -374,13 +375,14 @@ fn weigh(
     target: &Target,
     records: &[Arc<PackageRev>],
     refs: &Refs,
-    (scan, fates): (Scan, HashMap<String, Fate>),
+    (scan, fates, now): (Scan, HashMap<String, Fate>, Timestamp),
 ) -> (Settlement, Seen) {
     let unread = scan.unread.iter().map(|unread| unread.reference.clone());
     let look = Look {
         found: scan.found,
         unread: unread.collect(),
         fates,
+        now,
     };
     let mut settlement = settle(&target.subject, records, refs, look);
     let skipped = scan.skipped.into_iter().map(|skipped| Note {

@@ -8,6 +8,7 @@ mod adopt;
 mod aftermath;
 mod candidate;
 mod contents;
+mod credit;
 mod due;
 mod failpoints;
 mod fate;
@@ -38,6 +39,7 @@ use std::time::Duration;
 
 pub use aftermath::{Aftermath, agree_on_latest, settle_push};
 pub use contents::Contents;
+pub use credit::SYNC_MANAGER;
 #[cfg(feature = "failpoints")]
 pub use failpoints::Death;
 pub use failpoints::{Failpoints, Point};

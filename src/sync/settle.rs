@@ -9,9 +9,12 @@ use std::{
     sync::Arc,
 };
 
+use jiff::Timestamp;
+
 use super::{
     adopt,
     candidate::{Candidate, Known, is_same_place, lost, note, rank},
+    credit::credit,
     due::is_current,
     fate::Fate,
     latest,
@@ -34,6 +37,8 @@ pub struct Look {
     pub unread: HashSet<String>,
     /// What became of the writes that records tell of, by the record's name; of others it is not known.
     pub fates: HashMap<String, Fate>,
+    /// When it was read.
+    pub now: Timestamp,
 }
 
 /// A change of one record.
@@ -116,6 +121,7 @@ struct Settling<'a> {
     complete: bool,
     /// Packages of which something could not be read: a revision of theirs may be there, though its old ref is not.
     unsure: HashSet<String>,
+    now: Timestamp,
     out: Settlement,
 }
 
@@ -140,6 +146,7 @@ impl<'a> Settling<'a> {
                 .iter()
                 .filter_map(|name| directory(&classify(name, &subject.scope)))
                 .collect(),
+            now: look.now,
             out: Settlement::default(),
         }
     }
@@ -287,8 +294,20 @@ impl<'a> Settling<'a> {
             }
             (Stand::Free, None) if self.is_unsure(record) => Verdict::Keep,
             (Stand::Foreign, _) | (Stand::Free, None) => Verdict::Delete,
-            (Stand::Free, Some(candidate)) => self.renew(record, record.clone(), candidate),
+            (Stand::Free, Some(candidate)) => {
+                self.renew(record, self.credited(record, candidate), candidate)
+            }
         }
+    }
+
+    /// Returns a record in which what a stranger changed is no longer the user's who set it.
+    fn credited(&self, record: &PackageRev, candidate: &Candidate<'_>) -> PackageRev {
+        let mut record = record.clone();
+        let managed = record.spec.metadata.managed_fields.as_mut();
+        if let (Some(managed), Some(old)) = (managed, &record.spec.observed) {
+            credit(managed, old, &candidate.observed(), self.now);
+        }
+        record
     }
 
     /// Returns whether a revision may have gone on to a ref that could not be read, as a draft does when it is published.
@@ -528,6 +547,7 @@ pub(super) mod tests {
                 found,
                 unread,
                 fates,
+                ..Look::default()
             };
             (settle(&self.subject, &records, &refs, look), records)
         }

@@ -410,12 +410,32 @@ pub fn prune(value: &mut Value, gone: &Fields, kept: &Fields, schema: Option<&Sh
         Value::Array(items) => {
             let element = |item: &Value| schema.and_then(|list| item_element(item, list));
             items.retain_mut(|item| {
-                element(item).is_none_or(|element| !part(&element, item, schema))
+                let Some(element) = element(item) else {
+                    return true;
+                };
+                let whole = item.clone();
+                let gone = part(&element, item, schema);
+                restore_keys(item, &whole, schema);
+                !gone
             });
         }
         _ => {}
     }
     before > 0 && length(value) == 0 && kept.is_empty()
+}
+
+/// Gives an item that stays what tells it apart, whoever owned that.
+fn restore_keys(item: &mut Value, whole: &Value, list: Option<&Shape>) {
+    let (Some(List::Map(keys)), Some(members)) =
+        (list.map(|list| &list.list), item.as_object_mut())
+    else {
+        return;
+    };
+    for key in keys.iter().filter(|key| whole.get(*key).is_some()) {
+        if !members.contains_key(key) {
+            members.insert(key.clone(), whole[key].clone());
+        }
+    }
 }
 
 fn length(value: &Value) -> usize {
@@ -579,6 +599,20 @@ mod tests {
         assert_eq!(
             value,
             json!({"map": {"b": "2"}, "keyed": [{"type": "B"}], "set": ["q"]})
+        );
+    }
+
+    #[test]
+    fn an_item_that_stays_keeps_what_tells_it_apart() {
+        let schema = schema();
+        let mut value = json!({"keyed": [{"type": "A", "status": "T"}]});
+        let gone = set_by(&json!({"keyed": [{"type": "A"}]}), Some(&schema));
+        let kept = Fields::parse(&json!({"f:keyed": {"k:{\"type\":\"A\"}": {"f:status": {}}}}));
+        assert!(!prune(&mut value, &gone, &kept, Some(&schema)));
+        assert_eq!(
+            value,
+            json!({"keyed": [{"status": "T", "type": "A"}]}),
+            "somebody else still wants a part of it"
         );
     }
 }

@@ -33,6 +33,8 @@ const UNOWNED: &[&[&str]] = &[
 
 /// The manager that `kubectl apply --server-side` is.
 const KUBECTL: &str = "kubectl";
+/// The owner of everything that was there before anybody applied.
+const BEFORE: &str = "before-first-apply";
 /// Where `kubectl apply` without the server's help keeps what it applied.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
@@ -57,6 +59,9 @@ pub struct Ownership<'a> {
     pub api_version: &'a str,
     /// Whether `status` is written apart from the rest: then who writes one half owns nothing of the other.
     pub halves: bool,
+    /// Who made objects of which nobody is said to own anything. Nothing: nobody does, and the first apply says that it was
+    /// somebody before.
+    pub maker: Option<&'a str>,
 }
 
 /// One who writes.
@@ -107,9 +112,9 @@ impl Ownership<'_> {
         author: &Author,
     ) -> Result<(Value, Owners), Failure> {
         let (owner, now) = (&author.owner, &author.now);
-        let mut owners = Owners::parse(&live["metadata"]["managedFields"]);
+        let mut owners = self.owners_of(live);
         if owners.is_empty() {
-            owners.begin(self.made_of(live), self.api_version, now);
+            owners.begin(BEFORE, (self.made_of(live), self.api_version), now);
         }
         let set = self.half(self.fields_of(applied), owner);
         let mut value = live.clone();
@@ -137,21 +142,38 @@ impl Ownership<'_> {
     #[must_use]
     pub fn track(&self, before: Option<&Value>, value: &Value, author: &Author) -> Option<Owners> {
         let (owner, now) = (&author.owner, &author.now);
+        let nothing = json!({});
+        let was = before.unwrap_or(&nothing);
+        let changed = self.changed_fields(was, value);
+        let mut gone = self.made_of(was);
+        gone.subtract(&self.made_of(value));
         let mut owners = Owners::parse(&value["metadata"]["managedFields"]);
+        let unowned =
+            owners.is_empty() && Owners::parse(&was["metadata"]["managedFields"]).is_empty();
+        if before.is_some() && unowned && !(changed.is_empty() && gone.is_empty()) {
+            // What begins with a change is no write of its own.
+            owners = self.owners_of(was);
+        }
         if before.is_some() && owners.is_empty() {
             return None;
         }
-        let nothing = json!({});
-        let before = before.unwrap_or(&nothing);
-        let changed = self.changed_fields(before, value);
-        let mut gone = self.made_of(before);
-        gone.subtract(&self.made_of(value));
         owners.drop_all(&gone, now);
         owners.take(&changed, owner, now);
         if !changed.is_empty() {
             owners.add(owner.clone(), &changed, self.api_version, now);
         }
         Some(owners)
+    }
+
+    /// Returns who owns what of an object that is there.
+    fn owners_of(&self, live: &Value) -> Owners {
+        let metadata = &live["metadata"];
+        let mut owners = Owners::parse(&metadata["managedFields"]);
+        if let Some(maker) = self.maker.filter(|_| owners.is_empty()) {
+            let fields = (self.made_of(live), self.api_version);
+            owners.begin(maker, fields, &metadata["creationTimestamp"]);
+        }
+        owners
     }
 
     /// Returns the fields that `kubectl apply` set without the server's help and that are as it left them: the same user

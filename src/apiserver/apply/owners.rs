@@ -10,8 +10,6 @@ use serde_json::{Map, Value, json};
 use super::fields::Fields;
 use crate::apiserver::{Cause, Failure};
 
-/// The owner of everything that was there before anybody applied.
-const BEFORE: &str = "before-first-apply";
 /// How many entries of plain updates are kept apart (kube-apiserver's limit).
 const MOST_UPDATES: usize = 10;
 /// The owner of what the oldest of too many updates set.
@@ -95,10 +93,10 @@ impl Owners {
         all
     }
 
-    /// Gives everything that is there to the owner of what was there before anybody applied.
-    pub fn begin(&mut self, fields: Fields, api_version: &str, now: &Value) {
+    /// Gives everything that is there to one who updated it.
+    pub fn begin(&mut self, manager: &str, (fields, api_version): (Fields, &str), now: &Value) {
         let owner = Owner {
-            manager: BEFORE.into(),
+            manager: manager.into(),
             applies: false,
             subresource: String::new(),
         };

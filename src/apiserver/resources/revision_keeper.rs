@@ -9,10 +9,11 @@ use super::{
 };
 use crate::{
     api::PackageRevision,
-    apiserver::{Changed, DeleteTerms, Deleted, Edit, Failure, Keeper, Request},
+    apiserver::{Changed, DeleteTerms, Deleted, Edit, Failure, Keeper, Request, Verb},
     cache::Name,
     engine::{Departed, Error, Terms, Way},
     package::strategy::RevisionInput,
+    sync::SYNC_MANAGER,
 };
 
 const NAMED: Named = Named {
@@ -23,8 +24,16 @@ const NAMED: Named = Named {
 const NEW: &str = "(new creation)";
 
 impl Keeper for PackageRevisions {
+    fn keeps_owners(&self) -> bool {
+        true
+    }
+
+    fn maker(&self) -> Option<&'static str> {
+        Some(SYNC_MANAGER)
+    }
+
     async fn create(&self, object: Value, request: &Request) -> Result<Changed, Failure> {
-        let input = input(object)?;
+        let input = understood(RevisionInput::from_json(object))?;
         let metadata = &input.object.metadata;
         let namespace = metadata.namespace.clone().unwrap_or_default();
         let created = self.engine.create(&namespace, input, &call(request)).await;
@@ -38,10 +47,17 @@ impl Keeper for PackageRevisions {
             _ => Way::Plain,
         };
         super::wait_for(&self.feed, request).await;
+        let patches = matches!(request.verb, Verb::Patch(_));
         let edit = |live: &PackageRevision| -> Result<RevisionInput, Refusal> {
             let live = serde_json::to_value(live);
             let live = live.map_err(|error| Failure::Internal(error.to_string()))?;
-            Ok(input(edit.apply(&live)?)?)
+            let new = edit.apply(&live)?;
+            let read = if patches {
+                RevisionInput::from_patched(&live, new)
+            } else {
+                RevisionInput::from_json(new)
+            };
+            Ok(understood(read)?)
         };
         let patient = request.version.is_none();
         let call = call(request);
@@ -80,8 +96,7 @@ impl Keeper for PackageRevisions {
     }
 }
 
-fn input(object: Value) -> Result<RevisionInput, Failure> {
-    let input = RevisionInput::from_json(object);
+fn understood(input: Result<RevisionInput, serde_json::Error>) -> Result<RevisionInput, Failure> {
     input.map_err(|error| {
         let why = format!("PackageRevision in version \"v1alpha1\" cannot be handled as a PackageRevision: {error}");
         Failure::BadRequest(why)

@@ -17,6 +17,8 @@ pub(super) struct Decoder {
     pub(super) shape: Shape,
     /// The group and version of the kind.
     pub(super) api_version: String,
+    /// Who owns what nobody is said to own.
+    pub(super) maker: Option<&'static str>,
 }
 
 /// Where the object in hand comes from; decides how its faults are told.
@@ -29,11 +31,12 @@ pub(super) enum Origin<'a> {
 }
 
 impl Decoder {
-    pub(super) fn new(kind: &Kind) -> Self {
+    pub(super) fn new(kind: &Kind, maker: Option<&'static str>) -> Self {
         Self {
             kind: kind.clone(),
             shape: kind.schema.shape(),
             api_version: kind.api_version(),
+            maker,
         }
     }
 

@@ -34,7 +34,7 @@ impl<R: Resource, K: Keeper> ObjectWriter<R, K> {
     /// Returns one who changes what `resource` describes and `keeper` keeps.
     #[must_use]
     pub fn new(resource: Arc<R>, keeper: Arc<K>) -> Self {
-        let decoder = Arc::new(Decoder::new(resource.kind()));
+        let decoder = Arc::new(Decoder::new(resource.kind(), keeper.maker()));
         Self {
             resource,
             keeper,

@@ -17,6 +17,7 @@ fn ownership(decoder: &Decoder) -> Ownership<'_> {
         shape: &decoder.shape,
         api_version: &decoder.api_version,
         halves: false,
+        maker: decoder.maker,
     }
 }
 

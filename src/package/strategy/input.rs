@@ -13,6 +13,8 @@ pub(super) const ANNOTATIONS: &str = "/spec/packageMetadata/annotations";
 pub(super) const GATES: &str = "/spec/readinessGates";
 pub(super) const CONDITIONS: &str = "/status/conditions";
 
+const MEMBERS: [&str; 4] = [LABELS, ANNOTATIONS, GATES, CONDITIONS];
+
 /// A package revision as a client sent it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RevisionInput {
@@ -32,9 +34,8 @@ impl RevisionInput {
     pub fn from_json(mut body: Value) -> Result<Self, serde_json::Error> {
         drop_nulls(&mut body);
         check_shape(&body)?;
-        let members = [LABELS, ANNOTATIONS, GATES, CONDITIONS];
         let is_sent = |member: &&str| body.pointer(member).is_some();
-        let sent = members.into_iter().filter(is_sent).collect();
+        let sent = MEMBERS.into_iter().filter(is_sent).collect();
         let lifecycle = take_lifecycle(&mut body);
         let mut object: PackageRevision = serde_json::from_value(body)?;
         object.spec.lifecycle = named(&lifecycle);
@@ -43,6 +44,20 @@ impl RevisionInput {
             lifecycle,
             sent,
         })
+    }
+
+    /// Returns the input that a patch made of `live`: what it took away is wanted to be gone, though it is not there.
+    ///
+    /// # Errors
+    /// As [`Self::from_json`].
+    pub fn from_patched(live: &Value, body: Value) -> Result<Self, serde_json::Error> {
+        let mut input = Self::from_json(body)?;
+        let taken = MEMBERS
+            .into_iter()
+            .filter(|member| live.pointer(member).is_some());
+        let taken: Vec<_> = taken.filter(|member| !input.sends(member)).collect();
+        input.sent.extend(taken);
+        Ok(input)
     }
 
     /// Returns the lifecycle as it was sent; empty if it was not.
@@ -170,6 +185,26 @@ mod tests {
         let input = RevisionInput::from_json(body).unwrap();
         assert!(input.sends(LABELS) && input.sends(GATES));
         assert!(!input.sends(ANNOTATIONS) && !input.sends(CONDITIONS));
+    }
+
+    #[test]
+    fn what_a_patch_takes_away_is_wanted_gone() {
+        let live = json!({"spec": {"packageMetadata": {"labels": {"a": "b"}}, "readinessGates": [{"conditionType": "c"}]}});
+        for (patched, sent) in [
+            (live.clone(), vec![LABELS, GATES]),
+            (json!({"spec": {}}), vec![LABELS, GATES]),
+            (
+                json!({"spec": {"packageMetadata": {"annotations": {"n": "1"}}}}),
+                vec![LABELS, ANNOTATIONS, GATES],
+            ),
+        ] {
+            let input = RevisionInput::from_patched(&live, patched).unwrap();
+            let told: Vec<_> = MEMBERS
+                .into_iter()
+                .filter(|member| input.sends(member))
+                .collect();
+            assert_eq!(told, sent);
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{
     latest_field, metadata,
 };
 use crate::{
-    api::{LATEST_LABEL, PackageMetadata, PackageRevision},
+    api::{Condition, LATEST_LABEL, PackageMetadata, PackageRevision, ReadinessGate},
     package::{Lifecycle, Violation, kptfile::Change},
 };
 
@@ -83,12 +83,12 @@ fn differences(old: &PackageRevision, new: &RevisionInput) -> Vec<(&'static str,
         ),
         (
             GATES,
-            had_gates == gates,
+            same_gates(had_gates, gates),
             Change::ReadinessGates(gates.clone()),
         ),
         (
             CONDITIONS,
-            had_conditions == conditions,
+            same_conditions(had_conditions, conditions),
             Change::Conditions(conditions.clone()),
         ),
     ];
@@ -98,6 +98,25 @@ fn differences(old: &PackageRevision, new: &RevisionInput) -> Vec<(&'static str,
     differing
         .map(|(member, _, change)| (member, change))
         .collect()
+}
+
+/// Returns whether two lists say the same: items are told apart by their types, and the Kptfile keeps an order of its own.
+fn same_gates(one: &[ReadinessGate], other: &[ReadinessGate]) -> bool {
+    let sorted = |gates: &[ReadinessGate]| {
+        let mut types: Vec<_> = gates.iter().map(|it| it.condition_type.clone()).collect();
+        types.sort();
+        types
+    };
+    sorted(one) == sorted(other)
+}
+
+fn same_conditions(one: &[Condition], other: &[Condition]) -> bool {
+    let sorted = |conditions: &[Condition]| {
+        let mut conditions = conditions.to_vec();
+        conditions.sort_by(|one, other| one.type_.cmp(&other.type_));
+        conditions
+    };
+    sorted(one) == sorted(other)
 }
 
 /// Returns the path of a field from its JSON pointer.
@@ -180,6 +199,9 @@ fn check_published(old: &PackageRevision, new: &RevisionInput) -> Option<Violati
         .any(|(member, _)| matches!(*member, LABELS | ANNOTATIONS));
     if same_metadata {
         spec.package_metadata.clone_from(&old.spec.package_metadata);
+    }
+    if same_gates(&spec.readiness_gates, &old.spec.readiness_gates) {
+        spec.readiness_gates.clone_from(&old.spec.readiness_gates);
     }
     if stays && spec == old.spec {
         return None;

@@ -87,6 +87,7 @@ impl Deed<'_, '_> {
             shape: &self.definition.schema,
             api_version: &self.api_version,
             halves: self.definition.status,
+            maker: None,
         }
     }
 

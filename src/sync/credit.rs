@@ -144,10 +144,10 @@ fn items(above: &[&str], (old, new): (Items, Items)) -> Vec<Change> {
         } else if let (Some(had), Some(has)) = (was.as_object(), new[element].as_object()) {
             let own = below(&above, element);
             let members: BTreeSet<&String> = had.keys().chain(has.keys()).collect();
-            let changed = members
+            let renewed = members
                 .into_iter()
                 .filter(|name| had.get(*name) != has.get(*name));
-            changes.extend(changed.map(|name| {
+            changes.extend(renewed.map(|name| {
                 let made = has.get(name).map(|_| json!({}));
                 (below(&own, &format!("f:{name}")), made)
             }));

@@ -415,6 +415,12 @@ async fn patches_of_every_kind_are_applied_to_what_is_there() {
             json!(["f/a"]),
         ),
         (
+            JSON,
+            json!([{ "op": "replace", "path": "/spec/color", "value": "red" }]),
+            "/spec/color",
+            json!("red"),
+        ),
+        (
             STRATEGIC,
             json!({ "spec": { "parts": [{ "name": "q" }] } }),
             "/spec/parts",

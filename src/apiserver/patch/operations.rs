@@ -64,8 +64,26 @@ fn apply_one(value: &mut Value, operation: &PatchOperation) -> Result<(), Failur
         Ok(()) => Ok(()),
         // kube-apiserver's library takes what is not there for null; kube-rs' finalizers rely on it.
         Err(error) if absent && matches!(error.kind, PatchErrorKind::InvalidPointer) => Ok(()),
+        // So it does where a member is to be replaced.
+        Err(_) if set_member(value, operation) => Ok(()),
         Err(_) => Err(Failure::Unprocessable),
     }
+}
+
+/// Sets the member of an object that is to be replaced and is not there; returns whether it was that.
+fn set_member(value: &mut Value, operation: &PatchOperation) -> bool {
+    let PatchOperation::Replace(replace) = operation else {
+        return false;
+    };
+    let Some((parent, name)) = replace.path.split_back() else {
+        return false;
+    };
+    let parent = value.pointer_mut(parent.as_str());
+    let Some(members) = parent.and_then(Value::as_object_mut) else {
+        return false;
+    };
+    members.insert(name.decoded().into_owned(), replace.value.clone());
+    true
 }
 
 /// Refuses an operation that would make the object too deep, or copies too much.

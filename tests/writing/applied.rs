@@ -40,7 +40,7 @@ fn owns(object: &Value, who: &str) -> Value {
         .unwrap_or_default()
 }
 
-fn new(labels: Value) -> Value {
+fn new(labels: &Value) -> Value {
     json!({
         "metadata": { "labels": labels },
         "spec": { "repository": "r", "packageName": "p", "workspaceName": "w1" },
@@ -54,13 +54,13 @@ pub async fn what_is_applied_is_made_and_owned(examined: &Examined) {
     let dry = apply(
         &desk,
         (NAME, "git-ops&dryRun=All"),
-        new(json!({ "a": "1" })),
+        new(&json!({ "a": "1" })),
     )
     .await
     .is(201);
     assert_eq!(dry["metadata"]["name"], NAME);
     assert_eq!(desk.everything(), before, "a dry run makes nothing");
-    let made = apply(&desk, (NAME, "git-ops"), new(json!({ "a": "1" })))
+    let made = apply(&desk, (NAME, "git-ops"), new(&json!({ "a": "1" })))
         .await
         .is(201);
     assert!(desk.commit("drafts/p/w1").is_some());
@@ -74,7 +74,7 @@ pub async fn what_is_applied_is_made_and_owned(examined: &Examined) {
         made,
         "what was answered is what is read"
     );
-    let same = apply(&desk, (NAME, "git-ops"), new(json!({ "a": "1" })))
+    let same = apply(&desk, (NAME, "git-ops"), new(&json!({ "a": "1" })))
         .await
         .is(200);
     assert_eq!(same, made, "what changes nothing is no write");
@@ -85,7 +85,12 @@ pub async fn what_is_applied_is_made_and_owned(examined: &Examined) {
     let theirs = json!({ "f:metadata": { "f:labels": { "f:b": {} } } });
     assert_eq!(owns(&labelled, "editor/Update"), theirs);
     assert_eq!(owns(&labelled, "git-ops/Apply"), mine);
-    let met = apply(&desk, (NAME, "git-ops"), new(json!({ "a": "1", "b": "2" }))).await;
+    let met = apply(
+        &desk,
+        (NAME, "git-ops"),
+        new(&json!({ "a": "1", "b": "2" })),
+    )
+    .await;
     let who = "conflict with \"editor\" using porch.kpt.dev/v1alpha1";
     met.tells(
         409,
@@ -98,13 +103,13 @@ pub async fn what_is_applied_is_made_and_owned(examined: &Examined) {
     let forced = apply(
         &desk,
         (NAME, "git-ops&force=true"),
-        new(json!({ "a": "1", "b": "2" })),
+        new(&json!({ "a": "1", "b": "2" })),
     )
     .await
     .is(200);
     assert_eq!(forced["metadata"]["labels"], json!({ "a": "1", "b": "2" }));
     assert_eq!(owns(&forced, "editor/Update"), Value::Null);
-    let fewer = apply(&desk, (NAME, "git-ops"), new(json!({ "b": "2" })))
+    let fewer = apply(&desk, (NAME, "git-ops"), new(&json!({ "b": "2" })))
         .await
         .is(200);
     assert_eq!(
@@ -120,7 +125,7 @@ pub async fn what_is_applied_is_made_and_owned(examined: &Examined) {
     .await
     .is(200);
     assert_eq!(owns(&shared, "other/Apply"), theirs);
-    let left = apply(&desk, (NAME, "git-ops"), new(json!({})))
+    let left = apply(&desk, (NAME, "git-ops"), new(&json!({})))
         .await
         .is(200);
     assert_eq!(
@@ -147,7 +152,7 @@ pub async fn what_is_applied_is_made_and_owned(examined: &Examined) {
     )
     .await;
     refused.says(409, "Conflict", "the object has been modified");
-    let other = apply(&desk, ("r.q.w1", "git-ops"), new(json!({}))).await;
+    let other = apply(&desk, ("r.q.w1", "git-ops"), new(&json!({}))).await;
     other.says(422, "Invalid", "metadata.name");
 }
 
@@ -224,7 +229,7 @@ pub async fn what_the_kptfile_says_is_owned_too(examined: &Examined) {
 pub async fn lifecycles_have_owners(examined: &Examined) {
     let desk = Desk::open(examined, "applied-life").await;
     let wants = |lifecycle: &str| {
-        let mut object = new(json!({}));
+        let mut object = new(&json!({}));
         object["spec"]["lifecycle"] = lifecycle.into();
         object
     };
@@ -283,7 +288,7 @@ pub async fn lifecycles_have_owners(examined: &Examined) {
         "conflict with \"approver\" with subresource \"approval\": .spec.lifecycle",
     );
     // Whoever does not name it has nothing against it.
-    let same = apply(&desk, (NAME, "git-ops"), new(json!({ "a": "1" })))
+    let same = apply(&desk, (NAME, "git-ops"), new(&json!({ "a": "1" })))
         .await
         .is(200);
     assert_eq!(same["spec"]["lifecycle"], "Published");

@@ -203,6 +203,12 @@ fn below<'a>(schema: Option<&'a Shape>, element: &str) -> Option<&'a Shape> {
     }
 }
 
+/// Returns whether a part is a member that the schema names.
+fn is_named(element: &str, schema: Option<&Shape>) -> bool {
+    let name = element.strip_prefix("f:").unwrap_or_default();
+    schema.is_some_and(|schema| schema.properties.contains_key(name))
+}
+
 /// Returns the fields that a value sets. What only holds others is no field of its own, unless it is an item of a list or a
 /// member that the schema does not name, or it holds nothing.
 #[must_use]
@@ -214,10 +220,7 @@ pub fn set_by(value: &Value, schema: Option<&Shape>) -> Fields {
         return Fields::leaf();
     }
     let item = value.is_array();
-    let named = |element: &str| {
-        let name = element.strip_prefix("f:").unwrap_or_default();
-        schema.is_some_and(|schema| schema.properties.contains_key(name))
-    };
+    let named = |element: &str| is_named(element, schema);
     let below = parts.into_iter().map(|(element, part)| {
         let mut fields = set_by(part, below(schema, &element));
         let empty = part.as_array().is_some_and(Vec::is_empty);
@@ -399,8 +402,10 @@ pub fn prune(value: &mut Value, gone: &Fields, kept: &Fields, schema: Option<&Sh
     let nothing = Fields::default();
     let part = |element: &str, part: &mut Value, schema: Option<&Shape>| {
         let kept = kept.at(element).unwrap_or(&nothing);
-        gone.at(element)
-            .is_some_and(|gone| prune(part, gone, kept, below(schema, element)))
+        let gone = gone.at(element);
+        // An entry goes with all that is in it; only members that the schema names are there by themselves.
+        let entry = gone.is_some_and(|gone| gone.own && !kept.own) && !is_named(element, schema);
+        entry || gone.is_some_and(|gone| prune(part, gone, kept, below(schema, element)))
     };
     let before = length(value);
     match value {
@@ -410,32 +415,12 @@ pub fn prune(value: &mut Value, gone: &Fields, kept: &Fields, schema: Option<&Sh
         Value::Array(items) => {
             let element = |item: &Value| schema.and_then(|list| item_element(item, list));
             items.retain_mut(|item| {
-                let Some(element) = element(item) else {
-                    return true;
-                };
-                let whole = item.clone();
-                let gone = part(&element, item, schema);
-                restore_keys(item, &whole, schema);
-                !gone
+                element(item).is_none_or(|element| !part(&element, item, schema))
             });
         }
         _ => {}
     }
     before > 0 && length(value) == 0 && kept.is_empty()
-}
-
-/// Gives an item that stays what tells it apart, whoever owned that.
-fn restore_keys(item: &mut Value, whole: &Value, list: Option<&Shape>) {
-    let (Some(List::Map(keys)), Some(members)) =
-        (list.map(|list| &list.list), item.as_object_mut())
-    else {
-        return;
-    };
-    for key in keys.iter().filter(|key| whole.get(*key).is_some()) {
-        if !members.contains_key(key) {
-            members.insert(key.clone(), whole[key].clone());
-        }
-    }
 }
 
 fn length(value: &Value) -> usize {
@@ -603,16 +588,20 @@ mod tests {
     }
 
     #[test]
-    fn an_item_that_stays_keeps_what_tells_it_apart() {
+    fn an_item_goes_whole_with_the_last_who_wants_it_to_be_there() {
         let schema = schema();
-        let mut value = json!({"keyed": [{"type": "A", "status": "T"}]});
         let gone = set_by(&json!({"keyed": [{"type": "A"}]}), Some(&schema));
-        let kept = Fields::parse(&json!({"f:keyed": {"k:{\"type\":\"A\"}": {"f:status": {}}}}));
-        assert!(!prune(&mut value, &gone, &kept, Some(&schema)));
-        assert_eq!(
-            value,
-            json!({"keyed": [{"status": "T", "type": "A"}]}),
-            "somebody else still wants a part of it"
-        );
+        for (kept, left) in [
+            (json!({"f:status": {}}), json!({"keyed": []})),
+            (
+                json!({".": {}, "f:status": {}, "f:type": {}}),
+                json!({"keyed": [{"type": "A", "status": "T"}]}),
+            ),
+        ] {
+            let mut value = json!({"keyed": [{"type": "A", "status": "T"}]});
+            let kept = Fields::parse(&json!({"f:keyed": {"k:{\"type\":\"A\"}": kept}}));
+            prune(&mut value, &gone, &kept, Some(&schema));
+            assert_eq!(value, left);
+        }
     }
 }

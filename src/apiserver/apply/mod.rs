@@ -133,6 +133,9 @@ impl Ownership<'_> {
         if owners.conflict(owner, &changed).is_some() {
             owners.take(&changed, owner, now);
         }
+        let mut gone = self.half(self.made_of(live), owner);
+        gone.subtract(&self.made_of(&value));
+        owners.drop_all(&gone, now);
         owners.put(owner.clone(), set, self.api_version, now);
         Ok((value, owners))
     }

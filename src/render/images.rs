@@ -53,8 +53,19 @@ pub fn catalogued(image: &str, home: &str) -> Option<&'static str> {
     (tag == LATEST || versions.iter().any(known)).then_some(name)
 }
 
+/// Returns the names of the functions of this program, with those that a few earlier versions have.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    let earlier = EARLIER.iter().map(|(.., name)| *name);
+    FUNCTIONS.iter().map(|(name, _)| *name).chain(earlier)
+}
+
+/// Returns the function of this program that has this name.
+pub(super) fn named(name: &str) -> Option<&'static str> {
+    names().find(|known| *known == name)
+}
+
 /// The tag of an image that names none.
-const LATEST: &str = "latest";
+pub(super) const LATEST: &str = "latest";
 
 fn is_patch(text: &str) -> bool {
     let number = text.strip_prefix('.').unwrap_or_default();
@@ -117,8 +128,7 @@ mod tests {
 
     #[test]
     fn whatever_is_in_the_table_is_in_this_program() {
-        let earlier = EARLIER.iter().map(|(.., name)| name);
-        for name in FUNCTIONS.iter().map(|(name, _)| name).chain(earlier) {
+        for name in names() {
             assert!(native(name).is_some(), "{name}");
         }
     }

@@ -88,8 +88,9 @@ async fn rules_are_judged_in_standalone_as_in_a_cluster() {
             "metadata": { "name": name }, "spec": spec,
         });
         let what = format!("create {wanted}");
-        let one = create(&plane.client(), &namespace, &wanted).await;
-        let other = create(&own.client(), &namespace, &wanted).await;
+        let path = format!("{namespace}/repositories");
+        let one = create(&plane.client(), &path, &wanted).await;
+        let other = create(&own.client(), &path, &wanted).await;
         compare(&what, one, other);
     }
     for (name, deeds) in deeds() {
@@ -103,6 +104,61 @@ async fn rules_are_judged_in_standalone_as_in_a_cluster() {
     let (params, all) = (DeleteParams::default(), ListParams::default());
     cluster.delete_collection(&params, &all).await.unwrap();
     assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+#[tokio::test]
+async fn function_configs_are_judged_in_standalone_as_in_a_cluster() {
+    let plane = plane::shared().await;
+    let namespace = plane.namespace("function-rules").await;
+    let definitions = crds::definitions();
+    let definitions = definitions.iter().map(|it| Definition::custom(it).unwrap());
+    let (definitions, namespaces) = (definitions.collect(), [&*namespace]);
+    let own = ControlPlane::start(Persistence::Memory, definitions, &namespaces).await;
+    let own = own.unwrap();
+    let path = format!("{namespace}/functionconfigs");
+    let mut differences = Vec::new();
+    for (index, spec) in function_configs().into_iter().enumerate() {
+        let wanted = json!({
+            "apiVersion": "config.porch.kpt.dev/v1alpha1", "kind": "FunctionConfig",
+            "metadata": { "name": format!("f{index}") }, "spec": spec,
+        });
+        let one = create(&plane.client(), &path, &wanted).await;
+        let other = create(&own.client(), &path, &wanted).await;
+        if one != other {
+            differences.push(format!(
+                "{wanted}\n  cluster:    {one}\n  standalone: {other}"
+            ));
+        }
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+fn function_configs() -> Vec<Value> {
+    let go = json!({ "tags": ["v1"] });
+    vec![
+        json!({ "image": "f", "goExecutor": go }),
+        json!({ "image": "f", "prefixes": ["", "ghcr.io/a"], "goExecutor": { "id": "starlark", "tags": ["v1"] },
+            "binaryExecutor": { "path": "f", "tags": ["v1", "v2"] },
+            "podExecutor": { "tags": ["v1"], "timeToLive": "1h30m", "maxParallelExecutions": 3,
+                "preferredMaxQueueLength": 2, "templateOverrides": {
+                    "serviceAccountName": "a", "securityContext": { "runAsUser": 7, "more": { "b": [1] } },
+                    "initContainer": { "env": [{ "name": "A", "value": "b" }] },
+                    "container": { "envFrom": [{ "secretRef": { "name": "s" } }],
+                        "resources": { "limits": { "cpu": 1, "memory": "1Gi" } } } } } }),
+        json!({ "image": "f", "podExecutor": {} }),
+        json!({ "image": "f" }),
+        json!({ "image": "", "goExecutor": go }),
+        json!({ "goExecutor": go }),
+        json!({ "image": "f", "goExecutor": {} }),
+        json!({ "image": "f", "goExecutor": { "tags": [] } }),
+        json!({ "image": "f", "goExecutor": { "tags": ["v1"], "id": null } }),
+        json!({ "image": "f", "goExecutor": { "tags": [1] } }),
+        json!({ "image": "f", "binaryExecutor": { "tags": ["v1"] } }),
+        json!({ "image": "f", "binaryExecutor": { "tags": ["v1"], "path": "" } }),
+        json!({ "image": "f", "podExecutor": { "templateOverrides": { "container": { "env": "A" } } } }),
+        json!({ "image": "f", "goExecutor": go, "unknown": true }),
+        json!({ "image": "f", "goExecutor": null, "prefixes": null }),
+    ]
 }
 
 fn creations() -> Vec<(&'static str, Value)> {
@@ -220,8 +276,9 @@ fn deeds() -> Vec<(&'static str, Vec<Deed>)> {
     ]
 }
 
-async fn create(client: &Client, namespace: &str, wanted: &Value) -> Value {
-    let uri = format!("/apis/config.porch.kpt.dev/v1alpha1/namespaces/{namespace}/repositories");
+/// Creates an object below a path of namespace and resource.
+async fn create(client: &Client, path: &str, wanted: &Value) -> Value {
+    let uri = format!("/apis/config.porch.kpt.dev/v1alpha1/namespaces/{path}");
     let request = http::Request::post(uri).header("content-type", "application/json");
     let request = request.body(wanted.to_string().into_bytes()).unwrap();
     told(client.request::<Value>(request).await)

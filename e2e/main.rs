@@ -27,6 +27,7 @@ mod feed;
 mod figures;
 #[path = "../tests/contract/follow.rs"]
 mod follow;
+mod functions;
 #[path = "../tests/support/git_server.rs"]
 mod git_server;
 mod history;

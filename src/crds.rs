@@ -5,7 +5,7 @@ use kube::CustomResourceExt;
 use serde_json::Value;
 
 use crate::{
-    api::{PackageRev, Repository},
+    api::{FunctionConfig, PackageRev, Repository},
     yaml,
 };
 
@@ -16,6 +16,7 @@ pub fn definitions() -> Vec<CustomResourceDefinition> {
     vec![
         without(&["default", "nullable"], &PackageRev::crd()),
         without(&["nullable"], &Repository::crd()),
+        without(&["nullable"], &FunctionConfig::crd()),
     ]
 }
 

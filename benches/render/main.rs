@@ -59,7 +59,7 @@ fn main() {
             &again,
             rounds,
             || {
-                black_box(render(&again, &functions, &Options::default()));
+                black_box(render(&again, &functions.current(), &Options::default()));
             },
         );
     }
@@ -85,12 +85,12 @@ fn one(
         .filter(|(path, content)| made[*path] != **content);
     assert!(changed.count() > size / 4, "{what} changes next to nothing");
     measured(what, size, &files, rounds, || {
-        black_box(render(&files, runners, &Options::default()));
+        black_box(render(&files, &runners.current(), &Options::default()));
     })
 }
 
 fn rendered(files: &Files, runners: &Functions) -> Files {
-    let made = render(files, runners, &Options::default());
+    let made = render(files, &runners.current(), &Options::default());
     assert_eq!(made.error, None);
     made.files
 }

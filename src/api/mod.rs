@@ -3,12 +3,17 @@
 //! Names and optionality follow upstream's published API, so that its clients work unchanged: strings, numbers,
 //! lists and maps that are empty are left out, structs are always present.
 
+mod function_config;
 mod package_rev;
 mod pairs;
 mod porch;
 mod repository;
 mod task;
 
+pub use function_config::{
+    BinaryExecutor, ContainerOverrides, FunctionConfig, FunctionConfigSpec, FunctionConfigStatus,
+    GoExecutor, PodExecutor, TemplateOverrides,
+};
 pub use package_rev::{
     FORMAT, GitObserved, IntendedEdit, Intent, KptfileObserved, Observed, Owner, PackageRev,
     PackageRevSpec, PackageRevStatus, UserMetadata,

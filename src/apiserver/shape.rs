@@ -199,7 +199,13 @@ impl Shape {
         }
         if let Some(detail) = self.out_of_bounds(value) {
             let detail = format!("{path} in body {detail}");
-            wrong.push(FieldError::invalid(path, value, &detail));
+            // Of a list, how long it is.
+            let length = value.as_array().map(|items| items.len().into());
+            wrong.push(FieldError::invalid(
+                path,
+                length.as_ref().unwrap_or(value),
+                &detail,
+            ));
         }
         self.check_members(value, path, wrong);
         for (index, item) in value.as_array().into_iter().flatten().enumerate() {

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::Args;
+use clap::{Args, builder::NonEmptyStringValueParser};
 
 use super::duration;
 use crate::render;
@@ -11,11 +11,15 @@ use crate::render;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Functions of packages")]
 pub struct Functions {
+    /// The namespace whose FunctionConfigs say which images stand for which functions: whoever may write them decides what runs
+    /// here [default: porch-fn-system; standalone: default].
+    #[arg(long, value_name = "NAMESPACE", value_parser = NonEmptyStringValueParser::new())]
+    pub pod_namespace: Option<String>,
     /// A function runner as upstream's, called over gRPC for every function that is not in this program.
     #[arg(long, value_name = "HOST:PORT")]
     pub function_runner: Option<String>,
-    /// A directory of executables that are functions: `…/NAME:TAG` is the file `NAME@TAG`, or else `NAME`. They read and
-    /// write a `ResourceList`, have no network where the kernel allows, and run as this server's user.
+    /// A directory of executables that are functions: `…/NAME:TAG` is the file that a FunctionConfig names, or else `NAME@TAG`, or
+    /// else `NAME`. They read and write a `ResourceList`, have no network where the kernel allows, and run as this server's user.
     #[arg(long, value_name = "DIR")]
     pub functions: Option<PathBuf>,
     /// What stands before an image that has no home, as `set-labels:v0.2`.

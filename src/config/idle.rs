@@ -18,9 +18,6 @@ pub struct Idle {
     /// There is no database.
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub db_push_drafts_to_git: Option<bool>,
-    /// No function runs in a pod of this server's.
-    #[arg(long, hide = true, value_name = "NAMESPACE")]
-    pub pod_namespace: Option<String>,
     /// `ca.crt` in a Repository's Secret is trusted for that Repository.
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub use_user_cabundle: Option<bool>,
@@ -55,7 +52,6 @@ type Given = (bool, &'static str, &'static str);
 
 /// Why flags do nothing.
 const STORAGE: &str = "records are kept in the cluster's own storage";
-const PODS: &str = "no function runs in a pod of this server's";
 const RETRY: &str = "a failed sync is tried again by its kind of failure";
 const LIST: &str = "lists are answered from memory";
 const TRUSTED: &str = "ca.crt in a Repository's Secret is trusted for that Repository";
@@ -81,13 +77,12 @@ impl Idle {
         ]
     }
 
-    fn of_work(&self) -> [Given; 6] {
+    fn of_work(&self) -> [Given; 5] {
         let retry = self.repo_operation_retry_attempts.is_some();
         let errors = !self.retryable_git_errors.is_empty();
         let timeout = self.list_timeout_per_repo.is_some();
         let parallel = self.max_parallel_repo_lists.is_some();
         [
-            (self.pod_namespace.is_some(), "--pod-namespace", PODS),
             (
                 self.use_user_cabundle.is_some(),
                 "--use-user-cabundle",

@@ -265,6 +265,7 @@ mod tests {
             "--secure-port=4443",
             "--repo-operation-retry-attempts=3",
             "--max-request-body-size=6291456",
+            "--pod-namespace=functions",
             "--cache-type=db",
             "-v=4",
         ])
@@ -272,6 +273,8 @@ mod tests {
         assert_eq!(flags.serving.secure_port, 4443);
         let runner = flags.functions.function_runner.as_deref();
         assert_eq!(runner, Some("function-runner:9445"));
+        let namespace = flags.functions.pod_namespace.as_deref();
+        assert_eq!(namespace, Some("functions"));
         assert_eq!(flags.repositories.directory().unwrap(), Path::new("/cache"));
         let idle: Vec<_> = flags
             .idle
@@ -312,6 +315,7 @@ mod tests {
                 "--requestheader-client-ca-file",
             ),
             (&["--shards=0"], "--shards"),
+            (&["--pod-namespace="], "--pod-namespace"),
             (&["--etcd-servers=a"], "unexpected argument"),
             (&["--bind-address=nowhere"], "--bind-address"),
         ] {

@@ -1,14 +1,16 @@
 //! Reconcilers: what users ask for in objects, made so, and told in their status.
 //!
 //! In come Repository objects through a Kubernetes client; out go sync managers that are started, ordered and stopped, and
-//! conditions, events and finalizers. Git is not touched here.
+//! conditions, events and finalizers. In come FunctionConfigs; out go tables of functions. Git is not touched here.
 
 pub mod authority;
+mod functions;
 mod repository;
 mod shard;
 mod status;
 mod sweep;
 
+pub use functions::FunctionConfigs;
 pub use shard::Shard;
 
 use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};

@@ -43,6 +43,12 @@ impl Renderer {
 }
 
 impl Renderer {
+    /// Returns the functions, for somebody to say which images stand for which.
+    #[must_use]
+    pub fn functions(&self) -> Arc<Functions> {
+        self.functions.clone()
+    }
+
     /// Returns what is counted of functions.
     #[must_use]
     pub fn tally(&self) -> &render::Tally {
@@ -54,7 +60,7 @@ impl Renderer {
             image_prefix: &self.prefix,
             is_cancelled,
         };
-        render::render(files, &*self.functions, &options)
+        render::render(files, &self.functions.current(), &options)
     }
 }
 

@@ -1,18 +1,19 @@
-//! All functions that a server knows: those of this program, executables in a directory, and a function runner, in this
-//! order. In come images, out come functions that can be run; whoever runs them is not on a thread of the runtime.
+//! All functions that a server knows: those that its table says, then executables by their names, then a function runner. In
+//! come images, out come functions that can be run; whoever runs them is not on a thread of the runtime.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
+use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
 
 use super::{
-    Failure, List, Native, Ran, Runner, Runners, Tally, catalogued,
+    Failure, Found, List, Native, Ran, Runner, Runners, Table, Tally,
     elsewhere::{self, ElsewhereError, Evaluated, Executables},
     native, wire,
 };
 
 /// What would help whoever has no such function.
-const HELP: &str = "it is not in this program; --function-runner HOST:PORT names a server that runs functions, and --functions DIR a directory of executables";
+const HELP: &str = "this program has no function for it; --function-runner HOST:PORT names a server that runs functions, --functions DIR a directory of executables, and a FunctionConfig what an image stands for";
 
 /// The functions of a server.
 pub struct Functions {
@@ -20,6 +21,8 @@ pub struct Functions {
     runner: Option<elsewhere::Runner>,
     /// What stands before an image that has no home: what is there are functions of the catalogue too.
     home: String,
+    /// Which images stand for which functions. A render keeps the one that it began with.
+    table: ArcSwap<Table>,
     /// The runtime on which functions elsewhere are waited for.
     handle: Handle,
     tally: Tally,
@@ -36,6 +39,7 @@ impl Functions {
     ) -> Self {
         Self {
             home: home.into(),
+            table: ArcSwap::from_pointee(Table::new(home, executables.is_some())),
             executables,
             runner,
             handle,
@@ -48,28 +52,76 @@ impl Functions {
     pub fn tally(&self) -> &Tally {
         &self.tally
     }
+
+    /// Returns the table of this program alone, for somebody to say more of images.
+    #[must_use]
+    pub fn table(&self) -> Table {
+        Table::new(&self.home, self.executables.is_some())
+    }
+
+    /// Has renders that begin from now on go by this table.
+    pub fn follow(&self, table: Table) {
+        self.table.store(Arc::new(table));
+    }
+
+    /// Returns the functions as they are now, for one render.
+    #[must_use]
+    pub fn current(&self) -> Current<'_> {
+        Current {
+            functions: self,
+            table: self.table.load_full(),
+        }
+    }
 }
 
-impl Runners for Functions {
+/// The functions of a server at one moment.
+pub struct Current<'a> {
+    functions: &'a Functions,
+    table: Arc<Table>,
+}
+
+impl Runners for Current<'_> {
     fn resolve(&self, image: &str) -> Result<Box<dyn Runner + '_>, String> {
-        let (host, name) = match catalogued(image, &self.home) {
-            Some(name) => (native(name).map(Host::Here), name),
-            None => (None, ""),
-        };
-        let (host, name) = match (host, &self.executables, &self.runner) {
-            (Some(here), ..) => (here, name),
-            (None, Some(executables), _) if self.handle.block_on(executables.knows(image)) => {
-                (Host::Executable(executables), "executable")
-            }
-            (None, _, Some(runner)) => (Host::Runner(runner), "runner"),
-            (None, _, None) => return Err(HELP.into()),
-        };
+        let (host, name) = self.host(image)?;
         Ok(Box::new(Function {
             image: image.into(),
             name,
             host,
-            functions: self,
+            functions: self.functions,
         }))
+    }
+}
+
+impl Current<'_> {
+    /// Returns where a function runs, and its name or that of the place.
+    fn host(&self, image: &str) -> Result<(Host<'_>, &'static str), String> {
+        let Functions {
+            executables,
+            runner,
+            handle,
+            ..
+        } = self.functions;
+        let found = self.table.find(image);
+        if let Some(Found::Here(name)) = found
+            && let Some(native) = native(name)
+        {
+            return Ok((Host::Here(native), name));
+        }
+        match (found, executables, runner) {
+            (Some(Found::Executable(path)), Some(executables), _) => {
+                if !handle.block_on(executables.has(path)) {
+                    return Err(format!(
+                        "its FunctionConfig names {path:?}, which is no executable in --functions"
+                    ));
+                }
+                Ok((Host::Path(executables, path.into()), "executable"))
+            }
+            (_, Some(executables), _) if handle.block_on(executables.knows(image)) => {
+                Ok((Host::Executable(executables), "executable"))
+            }
+            (_, _, Some(runner)) => Ok((Host::Runner(runner), "runner")),
+            (_, _, None) => Err(HELP.into()),
+        }
     }
 }
 
@@ -77,6 +129,8 @@ impl Runners for Functions {
 enum Host<'a> {
     Here(Native),
     Executable(&'a Executables),
+    /// The executable at this path.
+    Path(&'a Executables, String),
     Runner(&'a elsewhere::Runner),
 }
 
@@ -108,6 +162,10 @@ impl Function<'_> {
             Host::Here(native) => return here(*native, list),
             Host::Executable(executables) => {
                 handle.block_on(executables.evaluate(&self.image, wire::encode(list)))
+            }
+            Host::Path(executables, path) => {
+                let list = wire::encode(list);
+                handle.block_on(executables.evaluate_at(path, &self.image, list))
             }
             Host::Runner(runner) => {
                 handle.block_on(runner.evaluate(&self.image, wire::encode(list)))

@@ -72,6 +72,11 @@ fn is_host(host: &str) -> bool {
     name.split('.').all(is_label) && !port.is_empty() && port.chars().all(|c| c.is_ascii_digit())
 }
 
+/// Returns whether a text is the last part of an image's path.
+pub(super) fn is_name(text: &str) -> bool {
+    is_component(text)
+}
+
 /// Returns whether a text is words of small letters and digits with separators between.
 fn is_component(part: &str) -> bool {
     let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
@@ -81,7 +86,8 @@ fn is_component(part: &str) -> bool {
     part.starts_with(is_word) && part.ends_with(is_word) && separators.into_iter().all(is_separator)
 }
 
-fn is_tag(tag: &str) -> bool {
+/// Returns whether a text is a tag of an image.
+pub(super) fn is_tag(tag: &str) -> bool {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     tag.len() <= 128
         && tag.starts_with(is_word)

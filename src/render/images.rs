@@ -1,24 +1,26 @@
-//! Which images are functions of this program: those of the kpt functions catalogue, in the versions that these stand in for. They
-//! have the semantics of the newest of them, but where an earlier one has a name of its own here. Pure.
+//! Which images are functions of this program, if no FunctionConfig says otherwise: those of the kpt functions catalogue, in the
+//! versions that do what these do. Pure.
 
 use super::image::{DEFAULT_IMAGE_PREFIX, parts};
 
 /// Where the images of the catalogue are, now and earlier.
 const HOMES: &[&str] = &[DEFAULT_IMAGE_PREFIX, "gcr.io/kpt-fn/"];
 
-/// Names with the versions: `v0.4` stands for each of its patches too.
+/// Names with the versions: `v0.4` stands for each of its patches too. In the catalogue a patch does not change what a function
+/// does, and another number before it may; so each has one, but for two whose numbers differ in other things than what is here:
+/// `set-labels` looks into the same fields in both, and the scripts that `starlark` runs are the same.
 const FUNCTIONS: &[(&str, &[&str])] = &[
     ("apply-replacements", &["v0.1"]),
-    ("apply-setters", &["v0.1", "v0.2"]),
+    ("apply-setters", &["v0.2"]),
     ("create-setters", &["v0.1"]),
-    ("ensure-name-substring", &["v0.1", "v0.2"]),
-    ("search-replace", &["v0.1", "v0.2"]),
+    ("ensure-name-substring", &["v0.2"]),
+    ("search-replace", &["v0.2"]),
     ("set-annotations", &["v0.1"]),
     ("set-image", &["v0.1"]),
     ("set-labels", &["v0.1", "v0.2"]),
-    ("set-namespace", &["v0.1", "v0.2", "v0.3", "v0.4"]),
-    ("starlark", &["v0.2", "v0.3", "v0.4", "v0.5"]),
-    ("upsert-resource", &["v0.1", "v0.2"]),
+    ("set-namespace", &["v0.4"]),
+    ("starlark", &["v0.4", "v0.5"]),
+    ("upsert-resource", &["v0.2"]),
 ];
 
 /// Versions that do something else than those after them: of a function, by these very tags, the name of how it was.
@@ -53,8 +55,19 @@ pub fn catalogued(image: &str, home: &str) -> Option<&'static str> {
     (tag == LATEST || versions.iter().any(known)).then_some(name)
 }
 
+/// Returns the names of the functions of this program, with those that a few earlier versions have.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    let earlier = EARLIER.iter().map(|(.., name)| *name);
+    FUNCTIONS.iter().map(|(name, _)| *name).chain(earlier)
+}
+
+/// Returns the function of this program that has this name.
+pub(super) fn named(name: &str) -> Option<&'static str> {
+    names().find(|known| *known == name)
+}
+
 /// The tag of an image that names none.
-const LATEST: &str = "latest";
+pub(super) const LATEST: &str = "latest";
 
 fn is_patch(text: &str) -> bool {
     let number = text.strip_prefix('.').unwrap_or_default();
@@ -78,6 +91,10 @@ mod tests {
             ("set-namespace", Some("set-namespace")),
             ("set-namespace:latest", Some("set-namespace")),
             ("set-namespace:v0.41", None),
+            // What others did under the same name.
+            ("gcr.io/kpt-fn/set-namespace:v0.3.4", None),
+            ("gcr.io/kpt-fn/starlark:v0.3.0", None),
+            ("apply-setters:v0.1", None),
             ("set-namespace:v0.4.x", None),
             ("set-namespace:v0.4.", None),
             ("set-namespace:v9", None),
@@ -117,8 +134,7 @@ mod tests {
 
     #[test]
     fn whatever_is_in_the_table_is_in_this_program() {
-        let earlier = EARLIER.iter().map(|(.., name)| name);
-        for name in FUNCTIONS.iter().map(|(name, _)| name).chain(earlier) {
+        for name in names() {
             assert!(native(name).is_some(), "{name}");
         }
     }

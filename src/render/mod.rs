@@ -22,11 +22,13 @@ mod runner;
 mod selector;
 mod starlark;
 mod status;
+mod table;
 mod tally;
 mod tree;
+mod versions;
 pub mod wire;
 
-pub use functions::Functions;
+pub use functions::{Current, Functions};
 pub use image::DEFAULT_IMAGE_PREFIX;
 pub use images::catalogued;
 pub use list::{Failure, Item, List, Native, Place};
@@ -34,6 +36,7 @@ pub use native::native;
 pub use pipeline::Kind;
 pub use runner::{Ran, Runner, Runners};
 pub use status::Step;
+pub use table::{Found, Refusal, Table};
 pub use tally::Tally;
 
 use crate::{

@@ -19,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     apiserver::{self, Limits, Metrics, Registry, Server},
     config::Serve,
-    controllers::{self, Shard},
+    controllers::{self, FunctionConfigs, Shard},
+    engine::Renderer,
     sync::{
         Processes,
         lease::{Lease, Terms},
@@ -27,6 +28,8 @@ use crate::{
     wiring::{self, Reading, end_on_signal},
 };
 
+/// Where FunctionConfigs are that count, unless a flag says otherwise; upstream's name for it.
+const FUNCTION_CONFIGS: &str = "porch-fn-system";
 /// How long background work may take to end.
 const GRACE: Duration = Duration::from_secs(20);
 
@@ -51,11 +54,8 @@ async fn serve(flags: &Serve) -> anyhow::Result<()> {
     // The first signal: be asked no more, but answer. Then, after the delay, end.
     let (leaving, stop) = (CancellationToken::new(), CancellationToken::new());
     end_on_signal(leaving.clone())?;
-    stop_after(
-        leaving.clone(),
-        flags.operation.shutdown_delay_duration,
-        stop.clone(),
-    );
+    let delay = flags.operation.shutdown_delay_duration;
+    stop_after(leaving.clone(), delay, stop.clone());
 
     let client = connect(flags.kubeconfig.as_deref()).await?;
     let metrics = Metrics::new();
@@ -71,6 +71,7 @@ async fn serve(flags: &Serve) -> anyhow::Result<()> {
     let living = processes
         .clone()
         .live(client.clone(), flags.namespace.clone(), life.clone());
+    let configs = follow_configs(flags, &client, &renderer);
     let reading = Reading::start(
         (&client, processes, renderer),
         &flags.namespace,
@@ -81,7 +82,10 @@ async fn serve(flags: &Serve) -> anyhow::Result<()> {
     let mut settling = settle(flags, &client, &reading, &stop);
     settling.push(tokio::spawn(living));
 
-    let health = callers.health(certificate.health(reading.health()));
+    let health = reading
+        .health()
+        .remarking("function-configs", configs.check());
+    let health = callers.health(certificate.health(health));
     let settings = apiserver::Settings {
         authenticator: callers.authenticator(),
         authorizer: callers.authorizer(),
@@ -102,6 +106,12 @@ async fn serve(flags: &Serve) -> anyhow::Result<()> {
     ended?;
     end(settling).await;
     Ok(())
+}
+
+fn follow_configs(flags: &Serve, client: &Client, renderer: &Renderer) -> FunctionConfigs {
+    let namespace = flags.functions.pod_namespace.as_deref();
+    let namespace = namespace.unwrap_or(FUNCTION_CONFIGS);
+    FunctionConfigs::follow(client, namespace, renderer.functions())
 }
 
 /// Returns a client of the cluster that a kubeconfig names, or of the one whose pod this is.

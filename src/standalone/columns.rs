@@ -27,11 +27,19 @@ impl Cell {
     #[must_use]
     pub fn of(&self, object: &Value) -> Value {
         match self {
-            Self::Plain(path) => path.find(object).cloned().unwrap_or(Value::Null),
+            Self::Plain(path) => path.find(object).map_or(Value::Null, shown),
             Self::Since(path) => path.find(object).map_or(Value::Null, since),
             Self::SinceMade(make) => since(&make(object)),
             Self::Made(make) => make(object),
         }
+    }
+}
+
+/// Returns a value as a column shows it: one of several parts is a text (JSON), as kube-apiserver has it.
+fn shown(value: &Value) -> Value {
+    match value {
+        Value::Array(_) | Value::Object(_) => value.to_string().into(),
+        plain => plain.clone(),
     }
 }
 

@@ -22,13 +22,16 @@ use crate::{
         self, Authenticator, Authorizer, Certificate, Identity, Metrics, Registry, Server, Token,
     },
     config::Standalone,
-    controllers, crds,
+    controllers::{self, FunctionConfigs},
+    crds,
     sync::Processes,
     wiring::{self, Reading, end_on_signal},
 };
 
 /// Where the marker of the records is, as in a cluster.
 const NAMESPACE: &str = "porch-system";
+/// Where FunctionConfigs are that count, unless a flag says otherwise.
+const FUNCTION_CONFIGS: &str = "default";
 /// How long the cache may take to know all records before something must be wrong.
 const READY: Duration = Duration::from_mins(1);
 /// How long background work may take to end.
@@ -40,6 +43,7 @@ const USER: &str = "standalone";
 struct Parts {
     plane: ControlPlane,
     reading: Reading,
+    configs: FunctionConfigs,
     reconciling: JoinHandle<()>,
 }
 
@@ -59,12 +63,12 @@ async fn serve(flags: &Standalone) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     end_on_signal(stop.clone())?;
 
-    let plane = start_plane(&directory).await?;
+    let plane = start_plane(&directory, namespace_of_configs(flags)).await?;
     let parts = Parts::start(plane, flags, &directory, &stop)?;
     if flags.demo {
         register_demo(&parts.plane.client(), &directory).await?;
     }
-    let ready = tokio::time::timeout(READY, parts.reading.feed.catalog().until_ready());
+    let ready = tokio::time::timeout(READY, parts.until_ready());
     tokio::select! {
         ready = ready => ready.map_err(|_| parts.late())?,
         () = stop.cancelled() => return parts.end().await,
@@ -81,7 +85,12 @@ async fn serve(flags: &Standalone) -> anyhow::Result<()> {
     parts.end().await
 }
 
-async fn start_plane(directory: &Path) -> anyhow::Result<ControlPlane> {
+fn namespace_of_configs(flags: &Standalone) -> &str {
+    let namespace = flags.functions.pod_namespace.as_deref();
+    namespace.unwrap_or(FUNCTION_CONFIGS)
+}
+
+async fn start_plane(directory: &Path, namespace: &str) -> anyhow::Result<ControlPlane> {
     let definitions = crds::definitions();
     let definitions = definitions.iter().map(|definition| {
         let definition = Definition::custom(definition)?;
@@ -94,7 +103,8 @@ async fn start_plane(directory: &Path) -> anyhow::Result<ControlPlane> {
     });
     let definitions = definitions.collect::<Result<Vec<_>, super::Error>>()?;
     let persistence = Persistence::Disk(directory.to_owned());
-    Ok(ControlPlane::start(persistence, definitions, &[NAMESPACE]).await?)
+    let namespaces = [NAMESPACE, namespace];
+    Ok(ControlPlane::start(persistence, definitions, &namespaces).await?)
 }
 
 impl Parts {
@@ -107,6 +117,8 @@ impl Parts {
     ) -> anyhow::Result<Self> {
         let client = plane.client();
         let renderer = wiring::renderer(&flags.functions, &directory.join("functions"))?;
+        let namespace = namespace_of_configs(flags);
+        let configs = FunctionConfigs::follow(&client, namespace, renderer.functions());
         // The lock on the data directory keeps others out.
         let alone = (&client, Processes::alone(), renderer);
         let reading = Reading::start(alone, NAMESPACE, directory.join("mirrors"), true);
@@ -120,8 +132,15 @@ impl Parts {
         Ok(Self {
             plane,
             reading,
+            configs,
             reconciling,
         })
+    }
+
+    /// Waits until what is served is complete, and renders go by what FunctionConfigs say.
+    async fn until_ready(&self) {
+        self.reading.feed.catalog().until_ready().await;
+        self.configs.until_read().await;
     }
 
     /// Returns the one server of all kinds.
@@ -154,7 +173,7 @@ impl Parts {
         if tokio::time::timeout(GRACE, self.reconciling).await.is_err() {
             tracing::warn!("a look at a repository was still under way");
         }
-        drop(self.reading);
+        drop((self.reading, self.configs));
         self.plane.close().await;
         Ok(())
     }

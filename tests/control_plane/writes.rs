@@ -252,6 +252,18 @@ async fn a_create_that_can_t_be_is_refused_by_name_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_list_that_is_too_short_is_told_by_its_length() {
+    let plane = Plane::new().await;
+    let config = json!({
+        "apiVersion": "config.porch.kpt.dev/v1alpha1", "kind": "FunctionConfig", "metadata": {"name": "a"},
+        "spec": {"image": "a", "goExecutor": {"tags": []}},
+    });
+    let refused = plane.create("functionconfigs", config).await.unwrap_err();
+    let wanted = "spec.goExecutor.tags: Invalid value: 0: spec.goExecutor.tags in body should have at least 1 items";
+    assert_eq!(told(&refused), ("Invalid", vec![wanted.to_owned()]));
+}
+
+#[tokio::test]
 async fn a_second_object_of_the_name_and_a_missing_namespace_are_told_apart() {
     let plane = Plane::new().await;
     plane.create("secrets", secret()).await.unwrap();

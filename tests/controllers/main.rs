@@ -1,6 +1,7 @@
 //! Repositories come and go: the reconciler, its managers and the records, over a control plane in memory and real Git
 //! repositories, on paused time.
 
+mod functions;
 mod world;
 
 use std::{collections::BTreeMap, time::Duration};

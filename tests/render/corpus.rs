@@ -9,7 +9,7 @@ use std::{
 use porch::{
     package::{Files, has_pipeline},
     render::{
-        DEFAULT_IMAGE_PREFIX, Functions, List, Native, Options, Rendered, Runner, Runners,
+        Current, DEFAULT_IMAGE_PREFIX, Functions, List, Native, Options, Rendered, Runner, Runners,
         catalogued, native, render,
     },
     yaml,
@@ -86,9 +86,9 @@ static PACKAGES: LazyLock<Vec<Package>> = LazyLock::new(|| {
 });
 
 /// The functions of this program, and for each that is not one of them one that does nothing.
-struct Patient(Functions);
+struct Patient<'a>(Current<'a>);
 
-impl Runners for Patient {
+impl Runners for Patient<'_> {
     fn resolve(&self, image: &str) -> Result<Box<dyn Runner + '_>, String> {
         let idle: Native = |_: &mut List| Ok(Vec::new());
         self.0.resolve(image).or_else(|_| Ok(Box::new(idle)))
@@ -152,7 +152,7 @@ fn a_package_is_rendered_or_says_which_function_is_not_here() {
     let (mut good, mut missing, mut broken) = (0, BTreeMap::<String, usize>::new(), 0);
     let mut wrong = Vec::new();
     for package in PACKAGES.iter() {
-        let made = rendered(package, &package.files, &functions);
+        let made = rendered(package, &package.files, &functions.current());
         let Some(error) = made.error else {
             good += 1;
             continue;
@@ -194,7 +194,8 @@ fn is_judged(error: &str) -> bool {
 #[test]
 fn what_the_functions_here_do_is_whole_and_final() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let runners = Patient(functions(&runtime));
+    let functions = functions(&runtime);
+    let runners = Patient(functions.current());
     let (mut good, mut changed, mut failed) = (0, 0, Vec::new());
     for package in PACKAGES.iter() {
         let made = rendered(package, &package.files, &runners);

@@ -50,13 +50,20 @@ impl Executables {
     /// # Errors
     /// [`ElsewhereError`]: there is no such file, it took or answered too much, or it ended with another status than 0.
     pub async fn evaluate(&self, image: &str, list: String) -> Result<Evaluated, ElsewhereError> {
-        let not_found = || ElsewhereError::NotFound(format!("function {image:?} not found"));
-        let file = self.find(image).await.ok_or_else(not_found)?;
-        let scratch = Scratch::below(&self.scratch).map_err(|error| broken(image, &error))?;
-        match run(&file, scratch.path(), &list, self.confines).await {
-            Ok(ended) => judge(image, ended),
-            Err(cut) => Err(self.told(image, &cut)),
-        }
+        self.run_file(image, self.find(image).await, list).await
+    }
+
+    /// Returns the same of the executable at a path in the directory, whatever the image is called.
+    ///
+    /// # Errors
+    /// Those of [`Executables::evaluate`].
+    pub async fn evaluate_at(
+        &self,
+        path: &str,
+        image: &str,
+        list: String,
+    ) -> Result<Evaluated, ElsewhereError> {
+        self.run_file(image, self.file(path).await, list).await
     }
 
     /// Returns whether there is an executable for an image.
@@ -64,21 +71,43 @@ impl Executables {
         self.find(image).await.is_some()
     }
 
-    /// Returns the file of an image: there, a file, executable, and not outside of the directory.
+    /// Returns whether there is an executable at a path in the directory.
+    pub async fn has(&self, path: &str) -> bool {
+        self.file(path).await.is_some()
+    }
+
+    async fn run_file(
+        &self,
+        image: &str,
+        file: Option<PathBuf>,
+        list: String,
+    ) -> Result<Evaluated, ElsewhereError> {
+        let not_found = || ElsewhereError::NotFound(format!("function {image:?} not found"));
+        let file = file.ok_or_else(not_found)?;
+        let scratch = Scratch::below(&self.scratch).map_err(|error| broken(image, &error))?;
+        match run(&file, scratch.path(), &list, self.confines).await {
+            Ok(ended) => judge(image, ended),
+            Err(cut) => Err(self.told(image, &cut)),
+        }
+    }
+
+    /// Returns the file of an image.
     async fn find(&self, image: &str) -> Option<PathBuf> {
         for name in file_names(image) {
-            let Ok(path) = fs::canonicalize(self.directory.join(name)).await else {
-                continue;
-            };
-            let Ok(metadata) = fs::metadata(&path).await else {
-                continue;
-            };
-            let is_executable = metadata.is_file() && metadata.permissions().mode() & 0o111 != 0;
-            if is_executable && path.starts_with(&self.directory) {
-                return Some(path);
+            let found = self.file(&name).await;
+            if found.is_some() {
+                return found;
             }
         }
         None
+    }
+
+    /// Returns the file at a path: there, a file, executable, and not outside of the directory.
+    async fn file(&self, path: &str) -> Option<PathBuf> {
+        let path = fs::canonicalize(self.directory.join(path)).await.ok()?;
+        let metadata = fs::metadata(&path).await.ok()?;
+        let is_executable = metadata.is_file() && metadata.permissions().mode() & 0o111 != 0;
+        (is_executable && path.starts_with(&self.directory)).then_some(path)
     }
 
     fn told(&self, image: &str, cut: &Cut) -> ElsewhereError {

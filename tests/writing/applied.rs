@@ -78,19 +78,27 @@ pub async fn what_is_applied_is_made_and_owned(examined: &Examined) {
         .await
         .is(200);
     assert_eq!(same, made, "what changes nothing is no write");
-    // Another way to write, and its share.
+    shared_with_others(&desk, &mine).await;
+    let refused = apply(
+        &desk,
+        (NAME, "git-ops"),
+        json!({ "metadata": { "resourceVersion": version(&made) } }),
+    )
+    .await;
+    refused.says(409, "Conflict", "the object has been modified");
+    let other = apply(&desk, ("r.q.w1", "git-ops"), new(&json!({}))).await;
+    other.says(422, "Invalid", "metadata.name");
+}
+
+/// Another way to write, and its share; then another who applies, and one who puts.
+async fn shared_with_others(desk: &Desk, mine: &Value) {
     let label = json!({ "metadata": { "labels": { "b": "1" } } });
     let uri = format!("packagerevisions/{NAME}?fieldManager=editor");
     let labelled = desk.patch(&uri, MERGE, &label).await.is(200);
     let theirs = json!({ "f:metadata": { "f:labels": { "f:b": {} } } });
     assert_eq!(owns(&labelled, "editor/Update"), theirs);
-    assert_eq!(owns(&labelled, "git-ops/Apply"), mine);
-    let met = apply(
-        &desk,
-        (NAME, "git-ops"),
-        new(&json!({ "a": "1", "b": "2" })),
-    )
-    .await;
+    assert_eq!(owns(&labelled, "git-ops/Apply"), *mine);
+    let met = apply(desk, (NAME, "git-ops"), new(&json!({ "a": "1", "b": "2" }))).await;
     let who = "conflict with \"editor\" using porch.kpt.dev/v1alpha1";
     met.tells(
         409,
@@ -101,7 +109,7 @@ pub async fn what_is_applied_is_made_and_owned(examined: &Examined) {
         json!({ "reason": "FieldManagerConflict", "message": who, "field": ".metadata.labels.b" });
     assert_eq!(met.body["details"]["causes"], json!([cause]));
     let forced = apply(
-        &desk,
+        desk,
         (NAME, "git-ops&force=true"),
         new(&json!({ "a": "1", "b": "2" })),
     )
@@ -109,7 +117,7 @@ pub async fn what_is_applied_is_made_and_owned(examined: &Examined) {
     .is(200);
     assert_eq!(forced["metadata"]["labels"], json!({ "a": "1", "b": "2" }));
     assert_eq!(owns(&forced, "editor/Update"), Value::Null);
-    let fewer = apply(&desk, (NAME, "git-ops"), new(&json!({ "b": "2" })))
+    let fewer = apply(desk, (NAME, "git-ops"), new(&json!({ "b": "2" })))
         .await
         .is(200);
     assert_eq!(
@@ -118,14 +126,14 @@ pub async fn what_is_applied_is_made_and_owned(examined: &Examined) {
         "what is applied no more goes"
     );
     let shared = apply(
-        &desk,
+        desk,
         (NAME, "other"),
         json!({ "metadata": { "labels": { "b": "2" } } }),
     )
     .await
     .is(200);
     assert_eq!(owns(&shared, "other/Apply"), theirs);
-    let left = apply(&desk, (NAME, "git-ops"), new(&json!({})))
+    let left = apply(desk, (NAME, "git-ops"), new(&json!({})))
         .await
         .is(200);
     assert_eq!(
@@ -145,15 +153,6 @@ pub async fn what_is_applied_is_made_and_owned(examined: &Examined) {
         owns(&put, "putter/Update")["f:metadata"]["f:annotations"]["f:n"].is_object(),
         "{put}"
     );
-    let refused = apply(
-        &desk,
-        (NAME, "git-ops"),
-        json!({ "metadata": { "resourceVersion": version(&made) } }),
-    )
-    .await;
-    refused.says(409, "Conflict", "the object has been modified");
-    let other = apply(&desk, ("r.q.w1", "git-ops"), new(&json!({}))).await;
-    other.says(422, "Invalid", "metadata.name");
 }
 
 /// What of a package is in its Kptfile is owned field by field, conditions and gates each by its type.

@@ -76,6 +76,12 @@ impl Address {
         &self.text
     }
 
+    /// Returns the server: scheme, host and port.
+    #[must_use]
+    pub fn server(&self) -> String {
+        self.url.origin().ascii_serialization()
+    }
+
     /// Returns the address as a URL.
     pub(super) fn url(&self) -> &Url {
         &self.url
@@ -245,6 +251,11 @@ impl Access {
             timeouts,
             link,
         }
+    }
+
+    /// Ends what is under way by this access and its clones, in whatever thread it waits, and lets nothing begin.
+    pub fn hang_up(&self) {
+        self.link.end();
     }
 
     /// Returns the access to a repository that is open to all, with the usual patience.

@@ -38,18 +38,35 @@ pub(super) fn fetch(
     }
     if let Some(directory) = access.address.directory() {
         copy(mirror, &open_local(&directory)?, &wants)?;
-    } else {
-        let talk = Talk::new(access)?;
-        if talk.dialect() == Dialect::Unknown {
-            list_refs(access)?;
+        return settled(&odb, refs);
+    }
+    let talk = Talk::new(access)?;
+    if talk.dialect() == Dialect::Unknown {
+        list_refs(access)?;
+    }
+    let offers = offers(&odb, known, refs);
+    match ask(mirror, talk, &wants, &offers) {
+        // What the mirror says that it holds it may have lost: then only a pack that stands on nothing can be read.
+        Err(Error::Unpackable(why)) if !offers.is_empty() => {
+            tracing::warn!(why, "everything is asked for");
+            ask(mirror, talk, &wants, &[])?;
         }
-        let offers = offers(&odb, known, refs);
-        match talk.dialect() {
-            Dialect::Zero => download(mirror, talk, &request_zero(&wants, &offers), Dialect::Zero)?,
-            _ => download(mirror, talk, &request_two(&wants, &offers), Dialect::Two)?,
-        }
+        other => other?,
     }
     settled(&odb, refs)
+}
+
+/// Brings what is wanted into a mirror that says that it holds what it offers.
+fn ask(
+    mirror: &Mirror,
+    talk: Talk<'_>,
+    wants: &BTreeSet<Oid>,
+    offers: &[Oid],
+) -> Result<(), Error> {
+    match talk.dialect() {
+        Dialect::Zero => download(mirror, talk, &request_zero(wants, offers), Dialect::Zero),
+        _ => download(mirror, talk, &request_two(wants, offers), Dialect::Two),
+    }
 }
 
 /// Returns the ids of `refs` whose objects are not there.

@@ -6,13 +6,18 @@
 use std::{
     error::Error as _,
     io::{self, Write},
-    sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError},
+    sync::{
+        Arc, LazyLock, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use flate2::{Compression, write::GzEncoder};
+use jiff::Timestamp;
 use ureq::{
     Agent, Body, Timeout,
-    http::Response,
+    http::{HeaderMap, Response},
     tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
     unversioned::transport::DefaultConnector,
 };
@@ -28,6 +33,8 @@ use super::{
 const REDIRECTS: usize = 5;
 /// Requests longer than this are sent compressed, as git does; in bytes.
 const COMPRESSED: usize = 1024;
+/// The longest time after which a server may want to be asked again.
+const LATEST: Duration = Duration::from_hours(1);
 
 /// Which protocol a server speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +55,8 @@ pub(super) struct Link {
     agent: OnceLock<Agent>,
     /// Behind a lock since clones of one access may be used at once; it is held for the copy alone.
     learned: Mutex<Learned>,
+    /// Nobody wants to hear of this server any more, by this link.
+    ended: AtomicBool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -65,6 +74,14 @@ impl Link {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// Ends what is under way, in whatever thread, and lets nothing begin.
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::SeqCst);
+        if let Some(agent) = self.agent.get() {
+            agent.clone().shutdown();
+        }
     }
 
     fn learn(&self, change: impl FnOnce(&mut Learned)) {
@@ -91,6 +108,11 @@ impl<'a> Talk<'a> {
             let _ = link.agent.set(agent(access)?);
         }
         let agent = link.agent.get().expect("an agent was just set");
+        if link.ended.load(Ordering::SeqCst) {
+            // Whoever ended the link may have seen no agent yet.
+            agent.clone().shutdown();
+            return Err(Error::Unreachable(format!("{}: given up", access.address)));
+        }
         Ok(Self { access, agent })
     }
 
@@ -278,7 +300,21 @@ impl<'a> Talk<'a> {
     /// What its status says.
     pub(super) fn judge(&self, response: Response<Body>) -> Result<Response<Body>, Error> {
         let at = || self.access.address.to_string();
-        match response.status().as_u16() {
+        let code = response.status().as_u16();
+        if let (429 | 503, Some(after)) = (code, retry_after(response.headers())) {
+            let words = if code == 429 {
+                "rate limit: too many requests to"
+            } else {
+                "the server is busy:"
+            };
+            let why = format!(
+                "{words} {}; it asks to come again in {}s",
+                at(),
+                after.as_secs()
+            );
+            return Err(Error::Later { why, after });
+        }
+        match code {
             200 => Ok(response),
             401 => Err(Error::Unauthorized(at())),
             403 => Err(Error::Forbidden(at())),
@@ -332,6 +368,23 @@ impl<'a> Talk<'a> {
             _ => Error::Unreachable(format!("{at}: {error}")),
         }
     }
+}
+
+/// Returns after which time a server wants to be asked again: it says so in seconds or as a date (RFC 9110 §10.2.3), and the
+/// date is by its own clock.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+    let date = |text: &str| jiff::fmt::rfc2822::parse(text).map(|at| at.timestamp());
+    let asked = text("retry-after")?;
+    let wait = if let Ok(seconds) = asked.parse() {
+        Duration::from_secs(seconds)
+    } else {
+        let now = text("date").and_then(|now| date(now).ok());
+        let now = now.unwrap_or_else(Timestamp::now);
+        let wait = date(asked).ok()?.duration_since(now);
+        Duration::try_from(wait).unwrap_or_default()
+    };
+    Some(wait.clamp(Duration::from_secs(1), LATEST))
 }
 
 /// Returns whether a request failed before anything of it was sent.
@@ -422,4 +475,32 @@ fn roots(access: &Access) -> Result<RootCerts, Error> {
         }
     }
     Ok(RootCerts::from(all))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_say_in_seconds_or_by_their_own_clock_when_to_come_again() {
+        let now = "Wed, 21 Oct 2015 07:28:00 GMT";
+        for (asked, seconds) in [
+            ("7", Some(7)),
+            (" 120 ", Some(120)),
+            ("0", Some(1)),
+            ("999999", Some(3600)),
+            ("Wed, 21 Oct 2015 07:30:00 GMT", Some(120)),
+            ("Wed, 21 Oct 2015 07:00:00 GMT", Some(1)),
+            ("soon", None),
+            ("-5", None),
+            ("", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("retry-after", asked.parse().unwrap());
+            headers.insert("date", now.parse().unwrap());
+            let wanted = seconds.map(Duration::from_secs);
+            assert_eq!(retry_after(&headers), wanted, "{asked:?}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
 }

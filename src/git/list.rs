@@ -3,7 +3,11 @@
 //! A server of protocol 2 is asked at once for branches and tags, peeled; one exchange. Any other is asked for its
 //! advertisement, as git does. A directory is read by libgit2.
 
-use std::{io::Read, path::Path};
+use std::{
+    io::{self, Read},
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use super::{
     Access, Error, Refs,
@@ -14,6 +18,8 @@ use super::{
 
 /// The longest list of refs that is read, in bytes: some 500,000 refs.
 const LIMIT: u64 = 64 << 20;
+/// How long a list may take: no server needs as long, and one that trickles would hold its place.
+const BRIEF: Duration = Duration::from_mins(2);
 /// The service that reads.
 pub(super) const SERVICE: &str = "git-upload-pack";
 
@@ -47,6 +53,28 @@ pub fn list_some(access: &Access, names: &[&str]) -> Result<Refs, Error> {
         .collect())
 }
 
+/// A stream that may not take long, however little comes of it at a time.
+struct Brief<R> {
+    stream: R,
+    until: Instant,
+}
+
+impl<R> Brief<R> {
+    fn new(stream: R, patience: Duration) -> Self {
+        let until = Instant::now() + patience;
+        Self { stream, until }
+    }
+}
+
+impl<R: Read> Read for Brief<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if Instant::now() > self.until {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.stream.read(buffer)
+    }
+}
+
 /// Asks a server for the refs below these prefixes; an old one tells of all.
 fn remote(access: &Access, prefixes: &[&str]) -> Result<Refs, Error> {
     let talk = Talk::new(access)?;
@@ -76,13 +104,13 @@ fn two(talk: Talk<'_>, prefixes: &[&str]) -> Result<Refs, Error> {
         .into_with_config()
         .limit(LIMIT)
         .reader();
-    let refs = read_two(talk, reader)?;
+    let refs = read_two(talk, Brief::new(reader, BRIEF))?;
     talk.speaks(Dialect::Two);
     Ok(refs)
 }
 
 fn read_two(talk: Talk<'_>, reader: impl Read) -> Result<Refs, Error> {
-    let mut packets = Packets::new(std::io::BufReader::with_capacity(1 << 16, reader));
+    let mut packets = Packets::new(io::BufReader::with_capacity(1 << 16, reader));
     let mut refs = Refs::default();
     loop {
         match packets.next().map_err(|error| talk.broken(&error))? {
@@ -153,7 +181,7 @@ fn advertised(talk: Talk<'_>, prefixes: &[&str]) -> Result<Refs, Error> {
         .into_with_config()
         .limit(LIMIT)
         .reader();
-    let Some(refs) = read_advertisement(talk, reader)? else {
+    let Some(refs) = read_advertisement(talk, Brief::new(reader, BRIEF))? else {
         return two(talk, prefixes);
     };
     talk.speaks(Dialect::Zero);
@@ -172,7 +200,7 @@ struct Advertised {
 
 /// Returns the refs of an advertisement, or nothing if it is one of protocol 2.
 fn read_advertisement(talk: Talk<'_>, reader: impl Read) -> Result<Option<Refs>, Error> {
-    let mut packets = Packets::new(std::io::BufReader::with_capacity(1 << 16, reader));
+    let mut packets = Packets::new(io::BufReader::with_capacity(1 << 16, reader));
     let mut said = Advertised::default();
     loop {
         match packets.next().map_err(|error| talk.broken(&error))? {
@@ -259,4 +287,24 @@ pub(super) fn open_local(directory: &Path) -> Result<git2::Repository, Error> {
         git2::ErrorCode::NotFound => Error::NotFound(format!("file://{}", directory.display())),
         _ => Error::local(directory, &error.message()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_trickles_ends_when_it_has_taken_too_long() {
+        let mut stream = Brief::new(io::repeat(0), Duration::from_mins(1));
+        let mut byte = [1];
+        assert_eq!(stream.read(&mut byte).unwrap(), 1);
+        stream.until = Instant::now();
+        let late = loop {
+            // The clock may not have moved yet.
+            if let Err(late) = stream.read(&mut byte) {
+                break late;
+            }
+        };
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+    }
 }

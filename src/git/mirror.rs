@@ -17,6 +17,8 @@ const HEADER: &str = "# pack-refs with: peeled fully-peeled sorted ";
 pub struct Mirror {
     directory: PathBuf,
     repository: git2::Repository,
+    /// The packs as they were when it was opened.
+    packs: Vec<(PathBuf, u64)>,
 }
 
 impl Mirror {
@@ -36,11 +38,24 @@ impl Mirror {
             .initial_head("main");
         let made = git2::Repository::init_opts(directory, &options);
         let repository = made.map_err(|error| Error::local(directory, &error.message()))?;
-        let directory = directory.into();
         Ok(Self {
-            directory,
+            directory: directory.into(),
             repository,
+            packs: Vec::new(),
         })
+    }
+
+    /// Returns whether no pack was cut short since this mirror was opened. One that went is no loss: what was mapped of it
+    /// stays.
+    pub fn is_whole(&mut self) -> bool {
+        let now = packs::sizes(&self.directory);
+        let is_cut = |(path, size): &(PathBuf, u64)| {
+            let before = self.packs.iter().find(|(known, _)| known == path);
+            before.is_some_and(|(_, before)| size < before)
+        };
+        let whole = !now.iter().any(is_cut);
+        self.packs = now;
+        whole
     }
 
     /// Returns the mirror in a directory, or nothing if the directory is absent or empty.
@@ -53,14 +68,17 @@ impl Mirror {
             Ok(true) => return Ok(None),
             Ok(false) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotADirectory => {
+                return Err(Error::Corrupt("there is a file in its place".into()));
+            }
             Err(error) => return Err(Error::local(directory, &error)),
         }
         let opened = git2::Repository::open_bare(directory);
         let repository = opened.map_err(|error| Error::Corrupt(error.message().into()))?;
-        let directory = directory.into();
         Ok(Some(Self {
-            directory,
+            directory: directory.into(),
             repository,
+            packs: packs::sizes(directory),
         }))
     }
 
@@ -69,7 +87,11 @@ impl Mirror {
     /// # Errors
     /// [`Error::Local`].
     pub fn remove(directory: &Path) -> Result<(), Error> {
-        match fs::remove_dir_all(directory) {
+        let removed = match fs::remove_dir_all(directory) {
+            Err(error) if error.kind() == ErrorKind::NotADirectory => fs::remove_file(directory),
+            other => other,
+        };
+        match removed {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 Err(Error::local(directory, &error))
             }
@@ -81,10 +103,17 @@ impl Mirror {
     /// One fetch at a time; any number may read meanwhile.
     ///
     /// # Errors
-    /// Every error of a server; [`Error::Local`]. The mirror's refs are as they were then.
+    /// Every error of a server; [`Error::Corrupt`]; [`Error::Local`]. The mirror's refs are as they were then.
     pub fn fetch(&self, access: &Access, refs: &Refs) -> Result<(), Error> {
         let known = self.refs()?;
-        fetch::fetch(self, access, &known, refs)?;
+        let fetched = fetch::fetch(self, access, &known, refs);
+        fetched.map_err(|error| match error {
+            // A pack that was damaged hides what has come in another.
+            Error::Protocol(_) | Error::Unpackable(_) => {
+                packs::damage(self).map_or(error, Error::Corrupt)
+            }
+            other => other,
+        })?;
         packs::tidy(self)?;
         if known == *refs {
             Ok(())

@@ -34,6 +34,8 @@ mod verdict;
 mod walk;
 mod workbench;
 
+use std::time::Duration;
+
 pub use access::{Access, Address, Credentials, Secret, Timeouts};
 pub use commit::{Annotation, annotations};
 pub use commit_write::{NewCommit, Person};
@@ -70,6 +72,14 @@ pub enum Error {
     /// 429: wait longer.
     #[error("rate limit: too many requests to {0}")]
     Throttled(String),
+    /// 429 or 503 with a word on when: come again then.
+    #[error("{why}")]
+    Later {
+        /// What the server said.
+        why: String,
+        /// After which time it wants to be asked again.
+        after: Duration,
+    },
     /// The server could not be trusted: its certificate or its authority must change.
     #[error("tls: {0}")]
     Certificate(String),
@@ -82,6 +92,9 @@ pub enum Error {
     /// The server said what no Git server says.
     #[error("{0}")]
     Protocol(String),
+    /// What should be a pack is none, or stands on objects that the mirror holds no more: ask for everything.
+    #[error("{0}")]
+    Unpackable(String),
     /// The mirror is damaged: remove it and fetch anew.
     #[error("the mirror is damaged: {0}")]
     Corrupt(String),

@@ -1,7 +1,13 @@
 //! The packs of a mirror: every fetch leaves one, and every read looks through all of them, so small ones are joined now
 //! and then. Nobody is disturbed: what is in the old packs is in the new one before they go.
 
-use std::{collections::BTreeSet, fs, io::Write, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use git2::{Indexer, Oid};
 
@@ -13,6 +19,9 @@ const MOST: usize = 40;
 const SMALL: u64 = 16 << 20;
 /// What a killed process left half-written is removed after this time; no fetch takes as long.
 const STALE: Duration = Duration::from_hours(24);
+/// So much is written at once, in bytes: libgit2 makes sure of one page of the disk a piece, and the kernel ends a process
+/// that writes to a page of which the disk has none.
+const PIECE: usize = 4096;
 
 /// Returns the writer of a new pack in a mirror.
 ///
@@ -24,24 +33,37 @@ pub(super) fn writer<'a>(mirror: &Mirror, odb: &git2::Odb<'a>) -> Result<Indexer
     Indexer::new(Some(odb), &path, 0, false).map_err(|error| Error::local(&path, &error.message()))
 }
 
-/// Writes a piece of a pack.
+/// Writes what has come of a pack.
 ///
 /// # Errors
-/// [`Error::Protocol`] for what is no pack.
+/// [`Error::Unpackable`] for what is no pack; [`Error::Local`].
 pub(super) fn write(pack: &mut Indexer<'_>, data: &[u8]) -> Result<(), Error> {
-    pack.write_all(data)
-        .map_err(|error| Error::Protocol(format!("the pack cannot be read: {error}")))
+    let written = data
+        .chunks(PIECE)
+        .try_for_each(|piece| pack.write_all(piece));
+    written.map_err(|error| {
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+        inner.map_or_else(|| Error::Unpackable(error.to_string()), broken)
+    })
 }
 
 /// Ends a pack: its objects are there from now on. Returns the hash in its name.
 ///
 /// # Errors
-/// [`Error::Protocol`] for what is no whole pack.
+/// [`Error::Unpackable`] for what is no whole pack; [`Error::Local`].
 pub(super) fn commit(pack: Indexer<'_>) -> Result<String, Error> {
-    let broken = |error: git2::Error| {
-        Error::Protocol(format!("the pack cannot be read: {}", error.message()))
-    };
-    pack.commit().map_err(broken)
+    pack.commit().map_err(|error| broken(&error))
+}
+
+/// Returns whose fault it is that a pack could not be written: the disk's, or what is in it.
+fn broken(error: &git2::Error) -> Error {
+    let why = error.message();
+    match error.class() {
+        git2::ErrorClass::Os | git2::ErrorClass::Filesystem => {
+            Error::Local(format!("the disk does not take what was fetched: {why}"))
+        }
+        _ => Error::Unpackable(format!("the pack cannot be read: {why}")),
+    }
 }
 
 /// Joins small packs if there are many, and removes what was left half-written.
@@ -78,8 +100,44 @@ pub(super) fn tidy(mirror: &Mirror) -> Result<(), Error> {
     refreshed.map_err(|error| Error::Corrupt(error.message().into()))
 }
 
+/// Returns what is wrong with the packs of a mirror, as far as their ends tell: the index of a pack names the checksum that
+/// the pack ends with (gitformat-pack).
+pub(super) fn damage(mirror: &Mirror) -> Option<String> {
+    let is_whole = |pack: &Path| {
+        let index = end(&pack.with_extension("idx"), 40)?;
+        let checksum = end(pack, 20)?;
+        Some(index[..20] == checksum)
+    };
+    let packs = sizes(mirror.directory()).into_iter();
+    let mut indexed = packs.filter(|(pack, _)| pack.with_extension("idx").exists());
+    let (broken, _) = indexed.find(|(pack, _)| is_whole(pack) != Some(true))?;
+    Some(format!("{} is not as it was written", broken.display()))
+}
+
+/// Returns the last bytes of a file; nothing if it has fewer, or can't be read.
+fn end(file: &Path, count: usize) -> Option<Vec<u8>> {
+    let mut open = fs::File::open(file).ok()?;
+    open.seek(SeekFrom::End(-i64::try_from(count).ok()?)).ok()?;
+    let mut bytes = vec![0; count];
+    open.read_exact(&mut bytes).ok()?;
+    Some(bytes)
+}
+
 fn directory(mirror: &Mirror) -> PathBuf {
-    mirror.directory().join("objects").join("pack")
+    below(mirror.directory())
+}
+
+fn below(mirror: &Path) -> PathBuf {
+    mirror.join("objects").join("pack")
+}
+
+/// Returns the packs of the mirror in a directory and how long they are.
+pub(super) fn sizes(mirror: &Path) -> Vec<(PathBuf, u64)> {
+    let entries = fs::read_dir(below(mirror)).into_iter().flatten().flatten();
+    let packs = entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "pack"));
+    packs
+        .filter_map(|entry| Some((entry.path(), entry.metadata().ok()?.len())))
+        .collect()
 }
 
 /// Returns the small packs, and removes stale leftovers.
@@ -141,7 +199,7 @@ fn join(mirror: &Mirror, ids: &BTreeSet<Oid>) -> Result<PathBuf, Error> {
 /// Writes what a builder builds into a pack.
 ///
 /// # Errors
-/// [`Error::Protocol`].
+/// [`Error::Unpackable`]; [`Error::Local`].
 pub(super) fn copy(
     builder: &mut git2::PackBuilder<'_>,
     pack: &mut Indexer<'_>,
@@ -153,6 +211,6 @@ pub(super) fn copy(
     });
     match problem {
         Some(problem) => Err(problem),
-        None => written.map_err(|error| Error::Protocol(error.message().into())),
+        None => written.map_err(|error| Error::Unpackable(error.message().into())),
     }
 }

@@ -64,27 +64,18 @@ impl Refs {
 
     /// Returns the refs that Porch looks at: the registered branch, drafts, proposals, deletion proposals and tags.
     #[must_use]
-    pub fn relevant(&self, scope: &Scope) -> Self {
+    pub fn relevant(mut self, scope: &Scope) -> Self {
         let main = scope.branch_ref();
-        let wanted = |name: &str| {
-            name == main
-                || [
-                    "tags/",
-                    "heads/drafts/",
-                    "heads/proposed/",
-                    "heads/deletionProposed/",
-                ]
-                .iter()
-                .any(|prefix| {
-                    name.strip_prefix("refs/")
-                        .is_some_and(|rest| rest.starts_with(prefix))
-                })
-        };
-        let chosen = self.targets.iter().filter(|(name, _)| wanted(name));
-        let targets = chosen
-            .map(|(name, target)| (name.clone(), target.clone()))
-            .collect();
-        Self { targets }
+        let places = [
+            "refs/tags/",
+            "refs/heads/drafts/",
+            "refs/heads/proposed/",
+            "refs/heads/deletionProposed/",
+        ];
+        let wanted =
+            |name: &str| name == main || places.iter().any(|place| name.starts_with(place));
+        self.targets.retain(|name, _| wanted(name));
+        self
     }
 
     /// Takes in a ref, unless its name or its ids are none that Git allows: those are left out, as a repository cannot

@@ -510,3 +510,46 @@ fn names_that_would_leave_the_mirror_are_not_taken_in() {
         ["refs/heads/good"]
     );
 }
+
+#[test]
+fn whoever_hangs_up_waits_no_longer_and_asks_no_more() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/r.git", silent.local_addr().unwrap());
+    let long = Duration::from_hours(1);
+    let timeouts = Timeouts {
+        connect: long,
+        idle: long,
+        whole: long,
+    };
+    let address = Address::parse(&url, false).unwrap();
+    let access = Access::new(address, Credentials::Anonymous, None, timeouts);
+    let asking = {
+        let access = access.clone();
+        std::thread::spawn(move || list_refs(&access))
+    };
+    let (stream, _) = silent.accept().unwrap();
+    access.hang_up();
+    let told = asking.join().unwrap();
+    assert!(told.is_err(), "{told:?}");
+    drop(stream);
+    let told = list_refs(&access).unwrap_err();
+    assert!(told.to_string().ends_with("given up"), "{told}");
+}
+
+#[test]
+fn a_server_that_says_when_to_come_again_is_taken_at_its_word() {
+    let repository = small();
+    let server = GitServer::http(repository.root());
+    for (status, after) in [(429, 7), (503, 120)] {
+        server.behave(|behaviour| {
+            behaviour.status = Some(status);
+            behaviour.retry_after = Some(after.to_string());
+        });
+        let told = list_refs(&access(&server.url("bare.git"))).unwrap_err();
+        let wanted = Duration::from_secs(after);
+        assert!(
+            matches!(&told, Error::Later { after, .. } if *after == wanted),
+            "{status}: {told:?}"
+        );
+    }
+}

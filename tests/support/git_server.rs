@@ -36,6 +36,18 @@ pub struct Behaviour {
     pub old_protocol: bool,
     /// Every request is answered with this status.
     pub status: Option<u16>,
+    /// The `Retry-After` header of answers with `status`.
+    pub retry_after: Option<String>,
+    /// Answers to what asks for a pack are these bytes.
+    pub pack: Option<Vec<u8>>,
+    /// Answers to what asks for refs are these bytes.
+    pub refs: Option<Vec<u8>>,
+    /// After so many bytes, answers to `git-upload-pack` say nothing more and do not end.
+    pub hang_after: Option<usize>,
+    /// Answers to `git-upload-pack` are sent byte for byte, with this pause between.
+    pub trickle: Option<Duration>,
+    /// Done in this directory by git, once, before a pack that was asked for is made.
+    pub before_pack: Option<(PathBuf, Vec<String>)>,
     /// Every answer waits this long.
     pub delay: Option<Duration>,
     /// Answers to `git-upload-pack` end after so many bytes.
@@ -217,7 +229,12 @@ async fn answer(State(served): State<Served>, request: Request) -> Response {
         tokio::time::sleep(delay).await;
     }
     if let Some(status) = behaviour.status {
-        return (StatusCode::from_u16(status).unwrap(), "no").into_response();
+        let mut response = (StatusCode::from_u16(status).unwrap(), "no").into_response();
+        if let Some(after) = &behaviour.retry_after {
+            let headers = response.headers_mut();
+            headers.insert("retry-after", after.parse().unwrap());
+        }
+        return response;
     }
     let is_push = request.method() == "POST" && request.uri().path().ends_with("/git-receive-pack");
     if let Some(bytes) = behaviour
@@ -250,8 +267,76 @@ async fn answer(State(served): State<Served>, request: Request) -> Response {
             let done = tokio::spawn(async move { pushed(&root, &behaviour, request).await });
             done.await.unwrap()
         }
-        None => backend(&served.root, &behaviour, request).await,
+        None => read(&served, &behaviour, request).await,
     }
+}
+
+/// Answers what reads, as the behaviour wants it for what is asked.
+async fn read(served: &Served, behaviour: &Behaviour, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    let is_packed = header(&parts.headers, "content-encoding") == "gzip";
+    let asked = if is_packed {
+        let mut asked = Vec::new();
+        let mut decoder = flate2::read::GzDecoder::new(&bytes[..]);
+        std::io::Read::read_to_end(&mut decoder, &mut asked).unwrap();
+        asked
+    } else {
+        bytes.to_vec()
+    };
+    let asks = |words: &[u8]| asked.windows(words.len()).any(|it| it == words);
+    if asks(b"command=ls-refs")
+        && let Some(refs) = &behaviour.refs
+    {
+        return refs.clone().into_response();
+    }
+    if asks(b"want ") {
+        let before = served.behaviour.lock().unwrap().before_pack.take();
+        if let Some((directory, arguments)) = before {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            git(&directory, &arguments);
+        }
+        if let Some(pack) = &behaviour.pack {
+            return pack.clone().into_response();
+        }
+    }
+    let is_post = parts.method == "POST";
+    let response = backend(
+        &served.root,
+        behaviour,
+        Request::from_parts(parts, Body::from(bytes)),
+    )
+    .await;
+    if is_post {
+        slowed(behaviour, response).await
+    } else {
+        response
+    }
+}
+
+/// Sends an answer slower than it is there.
+async fn slowed(behaviour: &Behaviour, response: Response) -> Response {
+    if behaviour.hang_after.is_none() && behaviour.trickle.is_none() {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    let (sent, pause) = (behaviour.hang_after, behaviour.trickle);
+    let pieces: Vec<Vec<u8>> = match sent {
+        Some(sent) => vec![bytes[..sent.min(bytes.len())].to_vec()],
+        None => bytes.iter().map(|byte| vec![*byte]).collect(),
+    };
+    let stream = futures::stream::unfold(pieces.into_iter(), move |mut pieces| async move {
+        let Some(piece) = pieces.next() else {
+            if sent.is_some() {
+                std::future::pending::<()>().await;
+            }
+            return None;
+        };
+        tokio::time::sleep(pause.unwrap_or_default()).await;
+        Some((Ok::<_, std::io::Error>(piece), pieces))
+    });
+    Response::from_parts(parts, Body::from_stream(stream))
 }
 
 /// Lets a push be done, and gives or loses the answer.

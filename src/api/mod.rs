@@ -27,7 +27,8 @@ pub use porch::{
     ResultResource,
 };
 pub use repository::{
-    GitRepository, OciRepository, Repository, RepositorySpec, RepositoryStatus, SecretRef, Sync,
+    GitRepository, OciRepository, REPOSITORY_CONFLICT, Repository, RepositorySpec,
+    RepositoryStatus, SecretRef, Sync,
 };
 pub use task::{
     CloneTask, EditTask, GitPackage, InitTask, OciPackage, PackageRevisionRef, Task, UpgradeTask,

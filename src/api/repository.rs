@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::is_default;
 
+/// The reason of the condition `Ready` of a Repository that another one is in the way of.
+pub const REPOSITORY_CONFLICT: &str = "RepositoryConflict";
+
 /// A repository of packages.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(

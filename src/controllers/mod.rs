@@ -4,6 +4,7 @@
 //! conditions, events and finalizers. In come FunctionConfigs; out go tables of functions. Git is not touched here.
 
 pub mod authority;
+mod conflict;
 mod functions;
 mod repository;
 mod shard;
@@ -110,6 +111,7 @@ pub async fn run(
         .with_config(controller::Config::default().concurrency(AT_ONCE))
         .reconcile_on(moved)
         .graceful_shutdown_on(shutdown);
+    context.know(controller.store());
     let sweeping = sweep::run(context.clone(), controller.store());
     let reconciling = controller
         .run(repository::reconcile, again, context.clone())

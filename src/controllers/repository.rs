@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, OnceLock},
 };
 
 use futures::{
@@ -18,16 +18,17 @@ use kube_runtime::{
     controller::Action,
     events::{Event, EventType, Recorder, Reporter},
     finalizer::{self, finalizer},
-    reflector::ObjectRef,
+    reflector::{ObjectRef, Store},
 };
 use serde_json::json;
 
 use super::{
     Error, Settings,
+    conflict,
     status::{self, Standing},
 };
 use crate::{
-    api::{CONFIG_GROUP, Repository, RepositoryStatus},
+    api::{CONFIG_GROUP, REPOSITORY_CONFLICT, Repository, RepositoryStatus},
     sync::{self, Manager, Means, Orders, Rhythm, Target, schedule::Schedule},
 };
 
@@ -50,6 +51,8 @@ pub struct Context {
     /// Wakes the reconciler when a manager has something to tell: one message a look.
     moved: UnboundedSender<ObjectRef<Repository>>,
     recorder: Recorder,
+    /// All Repositories: one may be in another's way.
+    known: OnceLock<Store<Repository>>,
 }
 
 /// A Repository that is synchronised.
@@ -59,6 +62,25 @@ struct Entry {
     manager: Option<Manager>,
     /// The status that was written last: the reflector may not have brought it yet.
     written: Option<RepositoryStatus>,
+    /// The kind of trouble that was told in an event.
+    told: Option<&'static str>,
+}
+
+/// Why a Repository is not looked at.
+enum Refusal {
+    /// It must change.
+    Invalid(sync::Error),
+    /// This one is in its way.
+    Conflict(String),
+}
+
+impl Refusal {
+    fn standing(&self) -> Standing<'static> {
+        match self {
+            Self::Invalid(error) => Standing::Refused(error.to_string()),
+            Self::Conflict(rival) => Standing::Conflicting(rival.clone()),
+        }
+    }
 }
 
 impl Context {
@@ -79,8 +101,27 @@ impl Context {
             settings,
             entries: Mutex::default(),
             moved,
+            known: OnceLock::new(),
         };
         (context, stream)
+    }
+
+    /// Learns where all Repositories are known.
+    pub fn know(&self, repositories: Store<Repository>) {
+        // Nobody learns it twice.
+        let _ = self.known.set(repositories);
+    }
+
+    fn others(&self) -> Vec<Arc<Repository>> {
+        self.known.get().map(Store::state).unwrap_or_default()
+    }
+
+    /// Has those reconciled again that another Repository was in the way of.
+    pub fn ask_again(&self) {
+        for repository in conflict::waiting(&self.others()) {
+            // Nobody listens any more when the process ends.
+            let _ = self.moved.unbounded_send(ObjectRef::from_obj(&*repository));
+        }
     }
 
     /// Stops all managers, and waits until they have let go of everything.
@@ -124,24 +165,40 @@ impl Context {
         let base = before.unwrap_or_else(|| known.clone());
         let (rhythm, remark) = self.rhythm(repository);
         let outcome = match Target::of(repository, self.settings.allow_file) {
-            Ok(target) => Ok(self.order(repository, target, rhythm)),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(Refusal::Invalid(error)),
+            Ok(target) => match conflict::rival(repository, &self.others()) {
+                Some(rival) => Err(Refusal::Conflict(rival)),
+                None => Ok(self.order(repository, target, rhythm)),
+            },
         };
+        let is_ready = status::ready(&base).is_some_and(|ready| ready.status == "True");
+        let is_unknown =
+            status::ready(&base).is_none_or(|ready| ready.reason == REPOSITORY_CONFLICT);
         let standing = match &outcome {
-            Err(why) => {
+            Err(refusal) => {
                 self.note(repository, |entry| entry.manager = None);
-                Standing::Refused(why.clone())
+                refusal.standing()
             }
-            Ok(Some(outcome)) => Standing::Looked(outcome),
-            Ok(None) if status::ready(&base).is_none() => Standing::Reconciling,
-            Ok(None) => return Ok(()),
+            // How far a later look has come is told only if there is nothing better to tell.
+            Ok((_, Some(progress))) if !is_ready => Standing::Reading(*progress),
+            Ok((Some(outcome), _)) => Standing::Looked(outcome),
+            Ok((None, _)) if is_unknown => Standing::Reconciling,
+            Ok((None, _)) => return Ok(()),
         };
         let now = (self.settings.clock)();
         let wanted = status::status(repository, &base, &standing, (now, &remark));
         if wanted == base && wanted == known {
             return Ok(());
         }
-        self.write(repository, &base, wanted).await
+        let kind = match &outcome {
+            Err(Refusal::Invalid(error)) => Some(error.kind()),
+            Err(Refusal::Conflict(_)) => Some(REPOSITORY_CONFLICT),
+            Ok((Some(outcome), _)) => outcome.result.as_ref().err().map(|trouble| trouble.kind),
+            Ok((None, _)) => None,
+        };
+        self.write(repository, wanted).await?;
+        self.announce(repository, &base, kind).await;
+        Ok(())
     }
 
     /// Lets go of a Repository of the same name that is no more. Returns the status that was written last.
@@ -169,7 +226,7 @@ impl Context {
         repository: &Repository,
         target: Target,
         rhythm: Rhythm,
-    ) -> Option<sync::Outcome> {
+    ) -> (Option<sync::Outcome>, Option<sync::Progress>) {
         let sync = repository.spec.sync.as_ref();
         let status = repository.status.as_ref();
         let orders = Orders {
@@ -189,9 +246,10 @@ impl Context {
             .or_insert_with(|| Entry::new(repository));
         if let Some(manager) = &entry.manager {
             manager.order(orders);
-            return manager
+            let outcome = manager
                 .outcome()
                 .filter(|it| Some(it.generation) == repository.metadata.generation);
+            return (outcome, manager.progress());
         }
         let (moved, object) = (self.moved.clone(), ObjectRef::from_obj(repository));
         let tell = move || {
@@ -199,7 +257,7 @@ impl Context {
             let _ = moved.unbounded_send(object.clone());
         };
         entry.manager = Some(Manager::start(orders, &self.means, tell));
-        None
+        (None, None)
     }
 
     /// Returns how often to look, and what to tell the user about it.
@@ -224,12 +282,7 @@ impl Context {
         }
     }
 
-    async fn write(
-        &self,
-        repository: &Repository,
-        base: &RepositoryStatus,
-        wanted: RepositoryStatus,
-    ) -> Result<(), Error> {
+    async fn write(&self, repository: &Repository, wanted: RepositoryStatus) -> Result<(), Error> {
         let namespace = repository.namespace().unwrap_or_default();
         let api: Api<Repository> = Api::namespaced(self.means.client.clone(), &namespace);
         let body = json!({
@@ -241,30 +294,46 @@ impl Context {
         let params = PatchParams::apply(OWNER).force();
         api.patch_status(&repository.name_any(), &params, &Patch::Apply(body))
             .await?;
-        self.announce(repository, base, &wanted).await;
         self.note(repository, |entry| entry.written = Some(wanted));
         Ok(())
     }
 
-    /// Tells in an event that a Repository got into trouble, or out of it.
+    /// Tells in an event that a Repository got into trouble, that the trouble is another now, or that it is over; not that
+    /// it goes on.
     async fn announce(
         &self,
         repository: &Repository,
         before: &RepositoryStatus,
-        after: &RepositoryStatus,
+        kind: Option<&'static str>,
     ) {
-        let reason = |status| status::ready(status).map(|ready| ready.reason.as_str());
-        let (was, Some(is)) = (reason(before), status::ready(after)) else {
+        let was = status::ready(before).map(|ready| ready.reason.as_str());
+        let (mut told, mut after) = (None, None);
+        self.note(repository, |entry| {
+            after.clone_from(&entry.written);
+            told = entry.told;
+            if after
+                .as_ref()
+                .and_then(status::ready)
+                .is_some_and(|it| it.reason != "Reconciling")
+            {
+                entry.told = kind;
+            }
+        });
+        let Some(is) = after.as_ref().and_then(status::ready) else {
             return;
         };
-        let type_ = match (was, is.reason.as_str()) {
-            (was, "Error") if was != Some("Error") => EventType::Warning,
-            (Some("Error"), "Ready") => EventType::Normal,
+        let type_ = match (is.reason.as_str(), kind) {
+            // A process that has just begun does not know what the one before it told.
+            ("Error" | REPOSITORY_CONFLICT, Some(_)) if told.is_none() && was == Some("Error") => {
+                return;
+            }
+            ("Error" | REPOSITORY_CONFLICT, Some(kind)) if told != Some(kind) => EventType::Warning,
+            ("Ready", _) if told.is_some() || was == Some("Error") => EventType::Normal,
             _ => return,
         };
         let event = Event {
             type_,
-            reason: is.reason.clone(),
+            reason: kind.unwrap_or("Ready").into(),
             note: Some(is.message.chars().take(NOTE / 4).collect()),
             action: "Synchronise".into(),
             secondary: None,
@@ -300,6 +369,7 @@ impl Entry {
             uid: repository.uid().unwrap_or_default(),
             manager: None,
             written: None,
+            told: None,
         }
     }
 }
@@ -324,6 +394,7 @@ pub async fn reconcile(
                 context
                     .release(&name_of(&repository), repository.uid())
                     .await?;
+                context.ask_again();
             }
         }
         // Changes of the object and outcomes of its manager bring it back here.

@@ -5,14 +5,16 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::{
-    api::{Repository, RepositoryStatus},
-    sync::{Note, Outcome},
+    api::{REPOSITORY_CONFLICT, Repository, RepositoryStatus},
+    sync::{Note, Outcome, Progress, Trouble},
 };
 
 /// The condition that says whether the last look went well.
 pub const READY: &str = "Ready";
 /// The condition that says whether everything in Git is served.
 const COMPLETE: &str = "Complete";
+/// What is told while nothing came of a look yet; upstream's words.
+const RECONCILING: &str = "Repository reconciliation in progress";
 /// How many things that are not served are told; more would drown the rest.
 const TOLD: usize = 10;
 
@@ -20,8 +22,12 @@ const TOLD: usize = 10;
 pub enum Standing<'a> {
     /// The object must change first.
     Refused(String),
+    /// This other Repository of the same Git repository is in its way.
+    Conflicting(String),
     /// Nothing came of a look yet.
     Reconciling,
+    /// A look has much to read, and has come so far.
+    Reading(Progress),
     /// A look ended.
     Looked(&'a Outcome),
 }
@@ -49,9 +55,15 @@ pub fn status(
     };
     match standing {
         Standing::Refused(why) => set(READY, ("False", "Error", why.clone())),
-        Standing::Reconciling => {
-            let message = "Repository reconciliation in progress";
-            set(READY, ("False", "Reconciling", message.into()));
+        Standing::Conflicting(other) => {
+            let message = format!("Repository conflict with existing repository: {other}");
+            set(READY, ("False", REPOSITORY_CONFLICT, message));
+        }
+        Standing::Reconciling => set(READY, ("False", "Reconciling", RECONCILING.into())),
+        Standing::Reading(Progress { read, of }) => {
+            let (read, of) = (grouped(*read), grouped(*of));
+            let message = format!("{RECONCILING}: reading {read} of {of} package revisions");
+            set(READY, ("False", "Reconciling", message));
         }
         Standing::Looked(outcome) => {
             match &outcome.result {
@@ -62,13 +74,50 @@ pub fn status(
                     );
                     set(COMPLETE, complete(&seen.notes));
                 }
-                Err(why) => set(READY, ("False", "Error", format!("{why}{remark}"))),
+                Err(trouble) => {
+                    let when = when(before, trouble, (now, outcome.next));
+                    let message = format!("{}{remark}. {when}", trouble.message);
+                    set(READY, ("False", "Error", message));
+                }
             }
             looked(&mut status, outcome);
         }
     }
     status.observed_generation = generation;
     status
+}
+
+/// Returns since when there is trouble, how often it was tried, and what comes next, as sentences.
+fn when(
+    before: &RepositoryStatus,
+    trouble: &Trouble,
+    (now, next): (Timestamp, Option<Timestamp>),
+) -> String {
+    let known = ready(before).filter(|ready| ready.status == "False");
+    let since = known.map_or(now, |ready| ready.last_transition_time.0);
+    let tries = match trouble.tries {
+        0 => "not asked again since".into(),
+        1 => "tried once".into(),
+        many => format!("tried {} times in a row", grouped(many as usize)),
+    };
+    let next = match next {
+        Some(next) => format!("it is tried again at {}", seconds(next)),
+        None => "it is tried again when the Repository changes".into(),
+    };
+    format!("Not ready since {}; {tries}; {next}", seconds(since))
+}
+
+/// Returns a number with its thousands apart.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
 }
 
 /// Notes what a look saw, and when.
@@ -138,10 +187,15 @@ mod tests {
         Timestamp::from_second(seconds).unwrap()
     }
 
-    fn outcome(second: i64, result: Result<Seen, String>) -> Outcome {
+    fn outcome(second: i64, result: Result<Seen, &str>) -> Outcome {
+        let trouble = |message: &str| Trouble {
+            message: message.into(),
+            kind: "Unreachable",
+            tries: 1,
+        };
         Outcome {
             generation: 1,
-            result,
+            result: result.map_err(trouble),
             at: at(second),
             next: Some(at(second + 300)),
             acted_on: None,
@@ -165,7 +219,7 @@ mod tests {
             )
         };
         assert_eq!(ready_at(&new), ("Reconciling".into(), 1));
-        let failed = outcome(2, Err("no such host".into()));
+        let failed = outcome(2, Err("no such host"));
         let failed = told(&new, &Standing::Looked(&failed), 2);
         assert_eq!(ready_at(&failed), ("Error".into(), 1));
         assert_eq!(
@@ -198,12 +252,46 @@ mod tests {
         let later = told(&well, &Standing::Looked(&later), 9);
         assert_eq!(ready_at(&later), ("Ready".into(), 3));
         assert_eq!(later.last_full_sync_time, Some(Time(at(9))));
-        let failed = outcome(10, Err("timeout".into()));
+        let failed = outcome(10, Err("timeout"));
         let failed = told(&later, &Standing::Looked(&failed), 10);
         assert_eq!(ready_at(&failed), ("Error".into(), 10));
         assert_eq!(
             (failed.package_count, failed.last_full_sync_time),
             (Some(7), Some(Time(at(9))))
+        );
+    }
+
+    #[test]
+    fn trouble_is_told_with_its_beginning_its_tries_and_what_comes_next() {
+        let message = |status: &RepositoryStatus| ready(status).unwrap().message.clone();
+        let well = told(&RepositoryStatus::default(), &Standing::Reconciling, 1);
+        let first = outcome(100, Err("no such host"));
+        let first = told(&well, &Standing::Looked(&first), 100);
+        assert_eq!(
+            message(&first),
+            "no such host. Not ready since 1970-01-01T00:00:01Z; tried once; \
+             it is tried again at 1970-01-01T00:06:40Z"
+        );
+        let mut later = outcome(500, Err("no such host"));
+        later.next = None;
+        later.result = later.result.map_err(|trouble| Trouble {
+            tries: 1234,
+            ..trouble
+        });
+        let later = told(&first, &Standing::Looked(&later), 500);
+        assert_eq!(
+            message(&later),
+            "no such host. Not ready since 1970-01-01T00:00:01Z; tried 1,234 times in a row; \
+             it is tried again when the Repository changes"
+        );
+        let progress = Progress {
+            read: 4200,
+            of: 1_111_000,
+        };
+        let reading = told(&later, &Standing::Reading(progress), 501);
+        assert_eq!(
+            message(&reading),
+            "Repository reconciliation in progress: reading 4,200 of 1,111,000 package revisions"
         );
     }
 

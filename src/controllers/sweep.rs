@@ -31,6 +31,7 @@ pub async fn run(context: Arc<Context>, known: Store<Repository>) {
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
+        context.ask_again();
         for name in suspects(&context, &known) {
             if let Err(error) = sweep(&context, &name).await {
                 tracing::warn!(namespace = name.0, name = name.1, %error, "what a Repository left could not be removed");

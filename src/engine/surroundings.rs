@@ -5,7 +5,7 @@ use kube::Api;
 
 use super::{About, Engine, Error, records::told};
 use crate::{
-    api::{PackageRev, Repository},
+    api::{PackageRev, REPOSITORY_CONFLICT, Repository},
     cache::view,
     sync::{self, Target},
 };
@@ -84,6 +84,9 @@ impl Engine {
         if repository.metadata.deletion_timestamp.is_some() {
             return Err(forbidden("it is being deleted".into()));
         }
+        if let Some(why) = conflict(&repository) {
+            return Err(forbidden(why));
+        }
         match Target::of(&repository, self.means().allow_file) {
             Ok(target) => Ok(Home { repository, target }),
             Err(sync::Error::Invalid { field, why }) => {
@@ -92,4 +95,13 @@ impl Engine {
             Err(other) => Err(Error::Internal(other.to_string())),
         }
     }
+}
+
+/// Returns what is told of a Repository that another one is in the way of: that one shows the same packages.
+fn conflict(repository: &Repository) -> Option<String> {
+    let conditions = &repository.status.as_ref()?.conditions;
+    let told = conditions
+        .iter()
+        .find(|it| it.reason == REPOSITORY_CONFLICT);
+    told.map(|it| format!("it can't be written to: {}", it.message))
 }

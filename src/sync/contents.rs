@@ -8,7 +8,7 @@ use kube::{Api, Client};
 use super::{Error, Mirrors, Target, mirrors::Place, secrets};
 use crate::{
     api::{Observed, PackageRev, Repository},
-    git::{self, Access, Limits, Mirror, Timeouts},
+    git::{self, Limits, Mirror},
 };
 
 /// Reads the files of package revisions; clones share the mirrors.
@@ -69,7 +69,16 @@ impl Contents {
             other => return other.map_err(told),
         }
         self.fetch(record, &place).await.map_err(told)?;
-        self.try_read(&place, observed, deed).await.map_err(told)
+        match self.try_read(&place, observed, deed).await {
+            // What is there is damaged, or nobody has what is wanted: only a new mirror tells.
+            Err(Error::Git(git::Error::Corrupt(why))) if place.may_be_remade() => {
+                tracing::warn!(why, "a mirror is damaged and is made anew");
+                self.mirrors.discard(&place).await.map_err(told)?;
+                self.fetch(record, &place).await.map_err(told)?;
+                self.try_read(&place, observed, deed).await.map_err(told)
+            }
+            other => other.map_err(told),
+        }
     }
 
     async fn try_read<T: Send + 'static>(
@@ -96,12 +105,7 @@ impl Contents {
         }
         let target = Target::of(&repository, self.allow_file)?;
         let keys = secrets::keys(&self.client, namespace, target.secret.as_deref()).await?;
-        let access = Access::new(
-            target.address,
-            keys.credentials,
-            keys.ca,
-            Timeouts::default(),
-        );
+        let access = self.mirrors.access(target.address, &keys);
         let refs = self
             .mirrors
             .list_refs(access.clone())

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{Error, Means, mirrors::Place, secrets};
 use crate::{
     api::{GitLock, GitPackage},
-    git::{self, Access, Address, Limits, Mirror, RefTarget, Refs, Timeouts, Workbench},
+    git::{self, Access, Address, Limits, Mirror, RefTarget, Refs, Workbench},
 };
 
 /// Files by path, in Git's order.
@@ -36,7 +36,7 @@ pub async fn foreign(
     let address = address.map_err(|error| invalid("git.repo", error.to_string()))?;
     let secret = Some(source.secret_ref.name.as_str()).filter(|name| !name.is_empty());
     let keys = secrets::keys(&means.client, namespace, secret).await?;
-    let access = Access::new(address, keys.credentials, keys.ca, Timeouts::default());
+    let access = means.mirrors.access(address, &keys);
     let refs = means.mirrors.list_refs(access.clone()).await?;
     let directory = directory(&source.directory)?;
     let wanted = choose(&refs, &directory, &source.ref_).ok_or_else(|| missing(source))?;

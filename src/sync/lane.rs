@@ -24,7 +24,7 @@ use super::{
     road::{Drafted, How, Road, has_landed},
     secrets::{self, Keys},
 };
-use crate::git::{self, Access, Address, Pack, Pushed, RefEdit, Refusal, Timeouts};
+use crate::git::{self, Access, Address, Pack, Pushed, RefEdit, Refusal};
 
 /// How many works go in one push.
 const TOGETHER: usize = 64;
@@ -258,9 +258,7 @@ impl Lane {
         let access = if let Some((_, _, access)) = known {
             access.clone()
         } else {
-            let (credentials, ca) = (keys.credentials.clone(), keys.ca.clone());
-            let timeouts = Timeouts::default();
-            let access = Access::new(target.address.clone(), credentials, ca, timeouts);
+            let access = self.mirrors.access(target.address.clone(), &keys);
             self.opened = Some((target.address.clone(), keys, access.clone()));
             access
         };

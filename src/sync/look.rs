@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
 use kube::Client;
 
 use super::{
@@ -19,12 +18,14 @@ use super::{
     mirrors::Place,
     records,
     secrets::{self, Keys},
-    settle::{Look, Settlement, settle},
+    settle::Settlement,
+    sweep::{Progress, Sweep},
+    weigh::{Read, weigh},
 };
 use crate::{
     api::{IntendedEdit, Intent, PackageRev},
     cache::{Catalog, Version},
-    git::{self, Access, Mirror, RefEdit, Refs, Refusal, Scan, Scanner, Timeouts, Workbench},
+    git::{self, Access, Mirror, RefEdit, Refs, Refusal, Scan, Scanner, Workbench},
 };
 
 /// How many looks follow each other at once; then the others' turn comes.
@@ -65,6 +66,8 @@ pub struct Looker {
     hopeless: HashSet<(String, String)>,
     /// The last look after which nothing was left to do.
     settled: Option<Settled>,
+    /// What was read since the look began, in parts.
+    sweep: Sweep,
 }
 
 /// What was there when nothing was left to do.
@@ -98,6 +101,8 @@ impl Fingerprint {
 enum Next {
     /// Nothing is left to do.
     Rest(Seen),
+    /// A part was read and written: go on with the next.
+    GoOn,
     /// Something was written, or somebody else was faster: look again.
     Look,
 }
@@ -107,7 +112,8 @@ enum Next {
 /// # Errors
 /// What kept it from reading, or from writing.
 pub async fn look_now(means: &Means, target: &Target) -> Result<Seen, Error> {
-    Looker::new(means, &target.subject.uid).look(target).await
+    let mut looker = Looker::new(means, &target.subject.uid);
+    looker.look(target, &|_| ()).await
 }
 
 impl Looker {
@@ -124,27 +130,35 @@ impl Looker {
             access: None,
             hopeless: HashSet::new(),
             settled: None,
+            sweep: Sweep::default(),
         }
     }
 
-    /// Looks until nothing moves, and returns what was seen.
+    /// Looks until nothing moves, and returns what was seen; what is much is read in parts, and `tell` hears how far that is.
     ///
     /// # Errors
     /// What kept it from reading, or from writing.
-    pub async fn look(&mut self, target: &Target) -> Result<Seen, Error> {
+    pub async fn look(
+        &mut self,
+        target: &Target,
+        tell: &(dyn Fn(Progress) + Sync),
+    ) -> Result<Seen, Error> {
         let access = self.access(target).await?;
-        let (mut healed, mut made) = (false, false);
-        for _ in 0..LOOKS {
-            match self.look_once(target, &access).await {
+        self.mirrors.admit(&access)?;
+        self.sweep = Sweep::default();
+        let (mut looks, mut made) = (0, false);
+        while looks < LOOKS {
+            looks += 1;
+            match self.look_once(target, &access, tell).await {
                 Ok(Next::Rest(seen)) if seen.head.is_none() && target.create_branch && !made => {
                     made = true;
                     self.make_branch(target, &access).await?;
                 }
                 Ok(Next::Rest(seen)) => return missing(target, seen),
+                Ok(Next::GoOn) => looks -= 1,
                 Ok(Next::Look) => {}
-                Err(Error::Git(git::Error::Corrupt(why))) if !healed => {
-                    healed = true;
-                    self.heal(&why)?;
+                Err(Error::Git(git::Error::Corrupt(why))) if !self.sweep.healed => {
+                    self.heal(&why).await?;
                 }
                 Err(error) => return Err(error),
             }
@@ -152,6 +166,13 @@ impl Looker {
         Err(Error::Cluster(
             "the repository and its records do not come to rest".into(),
         ))
+    }
+
+    /// Gives up what is under way with the server: nobody waits for it any more.
+    pub fn give_up(&mut self) {
+        if let Some((_, _, access)) = self.access.take() {
+            access.hang_up();
+        }
     }
 
     /// Returns the version of the Secret that was used last.
@@ -180,21 +201,21 @@ impl Looker {
         {
             return Ok(access.clone());
         }
-        let (credentials, ca) = (keys.credentials.clone(), keys.ca.clone());
-        let access = Access::new(target.address.clone(), credentials, ca, Timeouts::default());
+        let access = self.mirrors.access(target.address.clone(), &keys);
         self.access = Some((target.clone(), keys, access.clone()));
         Ok(access)
     }
 
-    async fn look_once(&mut self, target: &Target, access: &Access) -> Result<Next, Error> {
+    async fn look_once(
+        &mut self,
+        target: &Target,
+        access: &Access,
+        tell: &(dyn Fn(Progress) + Sync),
+    ) -> Result<Next, Error> {
         let subject = &target.subject;
         let (_, records) = self.catalog.records_of(&subject.namespace, &subject.name);
         let fingerprint = Fingerprint::of(&records);
-        let refs = self
-            .mirrors
-            .list_refs(access.clone())
-            .await?
-            .relevant(&subject.scope);
+        let refs = self.refs(target, access).await?;
         let writing = records.iter().any(|record| record.spec.intent.is_some());
         if let Some(settled) = &self.settled
             && !writing
@@ -205,18 +226,34 @@ impl Looker {
             return Ok(Next::Rest(settled.seen.clone()));
         }
         self.settled = None;
-        let refs = self
-            .mirrors
-            .fetch(&self.place, access.clone(), refs)
-            .await?;
-        let wanted = due(subject, &records, &refs);
-        let (refs, scan) = self.scan(target, refs, wanted).await?;
-        if let Some(why) = self.blame(&scan) {
-            self.heal(&why)?;
+        if self.sweep.fetched.as_ref() != Some(&refs) {
+            if !self.fetch(target, access, &refs).await? {
+                return Ok(Next::Look);
+            }
+            self.sweep.fetched = Some(refs.clone());
+        }
+        let part = self
+            .sweep
+            .part(&subject.scope, due(subject, &records, &refs), &refs);
+        if let Some(progress) = part.progress {
+            tell(progress);
+        }
+        let (refs, scan) = self.scan(target, refs, part.now).await?;
+        if let Some(why) = self.blame(&scan, part.later.is_empty()) {
+            self.heal(&why).await?;
             return Ok(Next::Look);
         }
         let fates = self.fates(&records, &refs).await?;
-        let (settlement, seen) = weigh(target, &records, &refs, (scan, fates, (self.clock)()));
+        let read = Read {
+            scan,
+            later: &part.later,
+            fates,
+            now: (self.clock)(),
+        };
+        let (settlement, seen) = weigh(target, &records, &refs, read);
+        if !part.later.is_empty() {
+            return self.write(target, settlement).await.map(|()| Next::GoOn);
+        }
         if settlement.packages.is_empty() && !settlement.again {
             self.settled = Some(Settled {
                 target: target.clone(),
@@ -241,18 +278,34 @@ impl Looker {
             .take()
             .filter(|scanner| *scanner.scope() == scope);
         let mut scanner = known.unwrap_or_else(|| Scanner::new(scope.clone()));
-        let branch = scope.branch_ref();
         let (scanner, refs, scan) = self
             .mirrors
             .scan(&self.place, move |mirror| {
-                let scan = scanner.scan(mirror, &refs, &|name| {
-                    name == branch || wanted.contains(name)
-                })?;
+                let scan = scanner.scan(mirror, &refs, &|name| wanted.contains(name))?;
                 Ok((scanner, refs, scan))
             })
             .await?;
         self.scanner = Some(scanner);
         Ok((refs, scan))
+    }
+
+    async fn refs(&self, target: &Target, access: &Access) -> Result<Refs, Error> {
+        let refs = self.mirrors.list_refs(access.clone()).await?;
+        Ok(refs.relevant(&target.subject.scope))
+    }
+
+    /// Brings what these refs reach into the mirror, and returns whether it is there: not if the refs have moved meanwhile, so
+    /// that what they were can't be had any more.
+    async fn fetch(&self, target: &Target, access: &Access, refs: &Refs) -> Result<bool, Error> {
+        let place = &self.place;
+        let fetched = self.mirrors.fetch(place, access.clone(), refs.clone());
+        match fetched.await {
+            Err(Error::Git(error @ (git::Error::Protocol(_) | git::Error::Unpackable(_)))) => {
+                let now = self.refs(target, access).await?;
+                (now != *refs).then_some(false).ok_or(error.into())
+            }
+            other => other.map(|_| true),
+        }
     }
 
     /// Makes the registered branch, which its owner wants made where it is missing. Whoever was faster made it as well.
@@ -271,8 +324,9 @@ impl Looker {
             to: Some(commit),
         };
         let access = access.clone();
+        let server = access.clone();
         let pushing = move || git::push(&access, &[pack], &[edit]);
-        let pushed = self.mirrors.exchange(pushing).await?;
+        let pushed = self.mirrors.exchange(&server, pushing).await?;
         let declined = pushed
             .refused
             .into_iter()
@@ -334,11 +388,19 @@ impl Looker {
     }
 
     /// Returns why the mirror should be made anew: it may be to blame for refs that can't be read now, and could be before.
-    fn blame(&mut self, scan: &Scan) -> Option<String> {
+    /// `all` says whether everything was read that had to be.
+    fn blame(&mut self, scan: &Scan, all: bool) -> Option<String> {
         let damaged = scan.unread.iter().filter(|unread| unread.damaged);
         let now = damaged.clone();
         let now = now.map(|unread| (unread.reference.clone(), unread.id.clone()));
-        let before = std::mem::replace(&mut self.hopeless, now.collect());
+        let before = self.hopeless.clone();
+        if all {
+            self.hopeless.clear();
+        }
+        self.hopeless.extend(now);
+        if self.sweep.healed {
+            return None;
+        }
         let new = damaged.clone().find(|unread| {
             let ref_ = (unread.reference.clone(), unread.id.clone());
             !before.contains(&ref_)
@@ -347,11 +409,18 @@ impl Looker {
     }
 
     /// Forgets everything about a mirror that is damaged, so that it is made anew.
-    fn heal(&mut self, why: &str) -> Result<(), Error> {
+    async fn heal(&mut self, why: &str) -> Result<(), Error> {
         tracing::warn!(why, "a mirror is damaged and is made anew");
         self.scanner = None;
         self.settled = None;
-        Ok(self.place.discard()?)
+        self.sweep = Sweep::of_a_new_mirror();
+        self.mirrors.discard(&self.place).await
+    }
+}
+
+impl Drop for Looker {
+    fn drop(&mut self) {
+        self.give_up();
     }
 }
 
@@ -368,49 +437,6 @@ fn has_landed(mirror: &Mirror, refs: &Refs, edits: &[IntendedEdit]) -> bool {
             .is_some_and(|now| now.commit == *commit || mirror.reaches(&now.commit, commit))
     });
     contained || (!any && !edits.is_empty() && edits.iter().all(|edit| !refs.contains(&edit.ref_)))
-}
-
-/// Returns what must be written, and what was seen.
-fn weigh(
-    target: &Target,
-    records: &[Arc<PackageRev>],
-    refs: &Refs,
-    (scan, fates, now): (Scan, HashMap<String, Fate>, Timestamp),
-) -> (Settlement, Seen) {
-    let unread = scan.unread.iter().map(|unread| unread.reference.clone());
-    let look = Look {
-        found: scan.found,
-        unread: unread.collect(),
-        fates,
-        now,
-    };
-    let mut settlement = settle(&target.subject, records, refs, look);
-    let skipped = scan.skipped.into_iter().map(|skipped| Note {
-        what: match skipped.path.as_str() {
-            "" => skipped.reference,
-            path => format!("{}:{path}", skipped.reference),
-        },
-        why: skipped.why,
-    });
-    let unread = scan.unread.into_iter().map(|unread| Note {
-        what: unread.reference,
-        why: format!(
-            "it cannot be read, so what is known of it stays: {}",
-            unread.why
-        ),
-    });
-    let mut notes: Vec<Note> = skipped
-        .chain(unread)
-        .chain(std::mem::take(&mut settlement.notes))
-        .collect();
-    notes.sort();
-    notes.dedup();
-    let seen = Seen {
-        revisions: settlement.served,
-        head: scan.head,
-        notes,
-    };
-    (settlement, seen)
 }
 
 /// Returns what was seen, unless the branch is missing: what else is there was settled by then.

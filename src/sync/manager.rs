@@ -14,7 +14,8 @@ use tokio::{
 use tracing::Instrument;
 
 use super::{
-    Error, Failpoints, Mirrors, Processes, Seen, Tally, Target, look::Looker, schedule::Schedule,
+    Error, Failpoints, Mirrors, Processes, Progress, Seen, Tally, Target, look::Looker, patience,
+    schedule::Schedule,
 };
 use crate::cache::Catalog;
 
@@ -82,7 +83,7 @@ pub struct Outcome {
     /// The generation of the Repository that was looked for.
     pub generation: i64,
     /// What was seen, or why nothing was.
-    pub result: Result<Seen, String>,
+    pub result: Result<Seen, Trouble>,
     /// When the look ended.
     pub at: Timestamp,
     /// When the next one is due; nothing if only a change can help.
@@ -91,11 +92,24 @@ pub struct Outcome {
     pub acted_on: Option<Timestamp>,
 }
 
+/// Why looks fail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// The last failure, as a sentence without a secret in it.
+    pub message: String,
+    /// Its kind as one word.
+    pub kind: &'static str,
+    /// How many looks in a row failed in this way.
+    pub tries: u32,
+}
+
 /// The sync manager of one Repository. Dropped, it ends at once.
 pub struct Manager {
     /// The newest orders; the manager follows the last ones only.
     orders: watch::Sender<Orders>,
     outcome: watch::Receiver<Option<Outcome>>,
+    /// How far the look under way has come, if it has much to read.
+    progress: watch::Receiver<Option<Progress>>,
     /// Says that it is time to look, whatever the clock says.
     poke: Arc<Notify>,
     task: JoinHandle<()>,
@@ -112,8 +126,13 @@ impl Manager {
             repository = subject.name
         );
         let (told, outcome) = watch::channel(None);
+        let (reading, progress) = watch::channel(None);
         let poke = Arc::new(Notify::new());
-        let looker = Looker::new(means, &subject.uid);
+        let background = Means {
+            mirrors: means.mirrors.for_looks(),
+            ..means.clone()
+        };
+        let looker = Looker::new(&background, &subject.uid);
         let orders = watch::Sender::new(orders);
         let task = Task {
             orders: orders.subscribe(),
@@ -124,6 +143,7 @@ impl Manager {
             tally: means.tally.clone(),
             clock: means.clock.clone(),
             tell: Box::new(tell),
+            reading,
             last: None,
             poked: false,
         };
@@ -131,6 +151,7 @@ impl Manager {
         Self {
             orders,
             outcome,
+            progress,
             poke,
             task,
         }
@@ -146,10 +167,22 @@ impl Manager {
         self.poke.notify_one();
     }
 
+    /// Returns what makes it look now, for those who know nothing else of it.
+    #[must_use]
+    pub fn bell(&self) -> Arc<Notify> {
+        self.poke.clone()
+    }
+
     /// Returns what became of the last look; nothing before the first one ended.
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
         self.outcome.borrow().clone()
+    }
+
+    /// Returns how far the look under way has come, if it has much to read.
+    #[must_use]
+    pub fn progress(&self) -> Option<Progress> {
+        *self.progress.borrow()
     }
 
     /// Ends it, and waits until it has let go of everything.
@@ -175,6 +208,7 @@ struct Task {
     tally: Tally,
     clock: Clock,
     tell: Box<dyn Fn() + Send + Sync>,
+    reading: watch::Sender<Option<Progress>>,
     last: Option<Last>,
     /// Somebody asked for a look.
     poked: bool,
@@ -186,12 +220,12 @@ struct Last {
     at: Timestamp,
     /// The value of `run_once_at` that was acted on, by this task or before it.
     acted_on: Option<Timestamp>,
-    result: Result<Seen, Trouble>,
+    result: Result<Seen, Failure>,
 }
 
-/// Why a look failed.
-struct Trouble {
-    message: String,
+/// Why a look failed, and what is to be done about it.
+struct Failure {
+    trouble: Trouble,
     retry_after: Option<Duration>,
     /// Another version of the Secret than this may help.
     secret: Option<String>,
@@ -228,7 +262,7 @@ impl Task {
         let next = match &last.result {
             _ if self.poked => Some(Timestamp::UNIX_EPOCH),
             Ok(_) => orders.rhythm.next(last.at),
-            Err(trouble) => trouble
+            Err(failure) => failure
                 .retry_after
                 .and_then(|wait| last.at.checked_add(wait).ok()),
         };
@@ -238,18 +272,25 @@ impl Task {
     async fn look(&mut self, orders: &Orders) {
         self.poked = false;
         let began = (self.clock)();
-        let known = self
-            .last
-            .take()
+        let before = self.last.take();
+        let known = before
+            .as_ref()
             .map_or(orders.acted_on, |last| last.acted_on);
         let since = Instant::now();
-        let result = self.looker.look(&orders.target).await;
+        let result = self.look_unless_elsewhere(&orders.target).await;
+        self.reading.send_replace(None);
+        let Some(result) = result else {
+            // What is looked for instead is in the new orders.
+            self.looker.give_up();
+            return;
+        };
         let at = (self.clock)();
         let subject = &orders.target.subject;
         self.tally.looked(subject, &result, (at, since.elapsed()));
         let result = result.map_err(|error| {
             tracing::warn!(%error, "the repository could not be synchronised");
-            self.trouble(&error)
+            let before = before.and_then(|last| last.result.err());
+            self.failure(&error, before, &subject.uid)
         });
         self.last = Some(Last {
             target: orders.target.clone(),
@@ -259,11 +300,42 @@ impl Task {
         });
     }
 
-    fn trouble(&self, error: &Error) -> Trouble {
+    /// Returns what became of a look; nothing if it was given up, since it is to be looked elsewhere or with something else.
+    async fn look_unless_elsewhere(&mut self, target: &Target) -> Option<Result<Seen, Error>> {
+        let (reading, tell) = (&self.reading, &self.tell);
+        let progress = |progress| {
+            reading.send_replace(Some(progress));
+            tell();
+        };
+        let mut orders = self.orders.clone();
+        let elsewhere = async {
+            let other = orders.wait_for(|orders| orders.target != *target);
+            if other.await.is_err() {
+                // Whoever gave the orders is gone, and with it the handle that ends this task.
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            result = self.looker.look(target, &progress) => Some(result),
+            () = elsewhere => None,
+        }
+    }
+
+    fn failure(&self, error: &Error, before: Option<Failure>, uid: &str) -> Failure {
         let about = error.is_about_credentials();
-        Trouble {
-            message: error.to_string(),
-            retry_after: error.retry_after(),
+        let kind = error.kind();
+        let before = before.filter(|before| before.trouble.kind == kind);
+        let before = before.map_or(0, |before| before.trouble.tries);
+        // A look that asked nobody is no try.
+        let asked = !matches!(error, Error::Silent { .. });
+        let tries = before.saturating_add(asked.into());
+        Failure {
+            trouble: Trouble {
+                message: error.to_string(),
+                kind,
+                tries,
+            },
+            retry_after: patience::wait(error, tries, uid),
             secret: self
                 .looker
                 .secret_version()
@@ -281,7 +353,7 @@ impl Task {
                 .result
                 .as_ref()
                 .map(Clone::clone)
-                .map_err(|trouble| trouble.message.clone()),
+                .map_err(|failure| failure.trouble.clone()),
             at: last.at,
             next,
             acted_on: last.acted_on,
@@ -317,13 +389,13 @@ impl Task {
     async fn has_other_secret(&self) -> bool {
         let Some(Last {
             target,
-            result: Err(trouble),
+            result: Err(failure),
             ..
         }) = &self.last
         else {
             return false;
         };
-        match &trouble.secret {
+        match &failure.secret {
             Some(tried) => self
                 .looker
                 .secret_now(target)

@@ -1,5 +1,6 @@
 //! The mirrors on disk, one for each Repository, and who may work on them. In come deeds that block; they run where
 //! blocking is allowed, so many at a time that a slow server, a long scan and a reader never wait for each other's kind.
+//! A mirror that is damaged is made anew; it has nothing that Git has not.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -9,16 +10,24 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::Semaphore;
 
-use super::Error;
-use crate::git::{self, Access, Mirror, Refs};
+use super::{
+    Error,
+    hosts::{Asker, Hosts},
+    secrets::Keys,
+};
+use crate::git::{self, Access, Address, Mirror, Refs, Timeouts};
 
-/// How many exchanges with servers may be under way: they mostly wait, and a server that hangs holds its place until it
-/// times out, so there are many.
-const EXCHANGES: usize = 256;
+/// How many mirrors are removed at once: whoever deletes a Repository waits for no scan.
+const REMOVALS: usize = 4;
+/// How long the end of a fetch is waited for that was told to end; it removes by itself what it leaves later.
+const PARTING: Duration = Duration::from_secs(1);
+/// How long after a mirror was made anew for readers that may be done again: a repository can lack what they want too.
+const REMADE: Duration = Duration::from_mins(10);
 /// How many handles of one mirror are kept open for readers.
 const HANDLES: usize = 4;
 /// What the name of a mirror's directory ends with.
@@ -28,6 +37,10 @@ const SUFFIX: &str = ".git";
 #[derive(Clone)]
 pub struct Mirrors {
     parts: Arc<Parts>,
+    /// For whom servers are asked.
+    asker: Asker,
+    /// How long servers may take.
+    timeouts: Timeouts,
 }
 
 struct Parts {
@@ -35,8 +48,9 @@ struct Parts {
     directory: PathBuf,
     /// Those in use, by the UID of their Repository.
     places: Mutex<HashMap<String, Arc<Place>>>,
-    /// Exchanges with servers.
-    exchanges: Arc<Semaphore>,
+    /// Who may ask which server.
+    hosts: Hosts,
+    removals: Arc<Semaphore>,
     /// Scans: they need a processor each.
     scans: Arc<Semaphore>,
     /// Reads of files: somebody waits for them, so they have a gate of their own.
@@ -54,6 +68,8 @@ pub struct Place {
     handles: Mutex<Vec<Mirror>>,
     /// What registered branches were when they were seen last, by full name: plans stand on that.
     branches: Mutex<HashMap<String, Option<String>>>,
+    /// When the mirror was made anew for readers.
+    remade: Mutex<Option<Instant>>,
 }
 
 /// What a branch was when it was seen last.
@@ -75,12 +91,47 @@ impl Mirrors {
         let parts = Parts {
             directory: directory.into(),
             places: Mutex::default(),
-            exchanges: gate(EXCHANGES),
+            hosts: Hosts::new(),
+            removals: gate(REMOVALS),
             scans: gate(processors.max(2)),
             reads: gate(processors.max(2) * 2),
         };
         Self {
             parts: Arc::new(parts),
+            asker: Asker::Request,
+            timeouts: Timeouts::default(),
+        }
+    }
+
+    /// Returns the same mirrors with other patience for servers.
+    #[must_use]
+    pub fn with_timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// Returns the same mirrors for one who looks in the background.
+    pub(super) fn for_looks(&self) -> Self {
+        Self {
+            asker: Asker::Look,
+            ..self.clone()
+        }
+    }
+
+    /// Returns the access to a repository with what opens it; nothing is dialled yet.
+    pub(super) fn access(&self, address: Address, keys: &Keys) -> Access {
+        let (credentials, ca) = (keys.credentials.clone(), keys.ca.clone());
+        Access::new(address, credentials, ca, self.timeouts)
+    }
+
+    /// Returns whether this server may be asked now; by those whom somebody waits for it always may.
+    ///
+    /// # Errors
+    /// [`Error::Silent`].
+    pub(super) fn admit(&self, access: &Access) -> Result<(), Error> {
+        match self.asker {
+            Asker::Look => self.parts.hosts.admit(access),
+            Asker::Request => Ok(()),
         }
     }
 
@@ -101,9 +152,15 @@ impl Mirrors {
         let place = known
             .unwrap_or_else(|| Arc::new(Place::new(self.parts.directory.join(file_name(uid)))));
         place.gone.store(true, Ordering::SeqCst);
-        blocking(&self.parts.scans, move || {
+        let turn = place.turn.clone();
+        let turn = tokio::time::timeout(PARTING, turn.lock_owned()).await;
+        blocking(&self.parts.removals, move || {
             place.close();
-            Mirror::remove(&place.directory)
+            match (Mirror::remove(&place.directory), turn) {
+                // Whoever is still at it removes the rest.
+                (Err(_), Err(_)) => Ok(()),
+                (removed, _) => removed,
+            }
         })
         .await
     }
@@ -116,12 +173,24 @@ impl Mirrors {
         let mut kept: HashSet<String> = uids.iter().map(|uid| file_name(uid)).collect();
         kept.extend(self.places().keys().map(|uid| file_name(uid)));
         let directory = self.parts.directory.clone();
-        blocking(&self.parts.scans, move || sweep(&directory, &kept)).await
+        blocking(&self.parts.removals, move || sweep(&directory, &kept)).await
+    }
+
+    /// Throws a damaged mirror away, to be made anew by the next fetch.
+    pub(super) async fn discard(&self, place: &Arc<Place>) -> Result<(), Error> {
+        let turn = place.turn.clone().lock_owned().await;
+        let place = place.clone();
+        blocking(&self.parts.removals, move || {
+            let _turn = turn;
+            place.discard()
+        })
+        .await
     }
 
     /// Asks a server for its refs.
     pub(super) async fn list_refs(&self, access: Access) -> Result<Refs, Error> {
-        blocking(&self.parts.exchanges, move || git::list_refs(&access)).await
+        self.exchange(&access.clone(), move || git::list_refs(&access))
+            .await
     }
 
     /// Brings everything that these refs reach into a mirror. A damaged one is made anew.
@@ -133,7 +202,7 @@ impl Mirrors {
     ) -> Result<Refs, Error> {
         let turn = place.turn.clone().lock_owned().await;
         let place = place.clone();
-        blocking(&self.parts.exchanges, move || {
+        self.exchange(&access.clone(), move || {
             // The turn ends with the deed, even if nobody waits for it any more.
             let _turn = turn;
             let fetched = place.fetch(&access, &refs);
@@ -146,12 +215,21 @@ impl Mirrors {
         .await
     }
 
-    /// Does something with a server that is not reading.
+    /// Does something with a server.
     pub(super) async fn exchange<T: Send + 'static>(
         &self,
+        access: &Access,
         deed: impl FnOnce() -> Result<T, git::Error> + Send + 'static,
     ) -> Result<T, Error> {
-        blocking(&self.parts.exchanges, deed).await
+        let seat = self.parts.hosts.seat(access, self.asker).await;
+        let (parts, access) = (self.parts.clone(), access.clone());
+        threaded(move || {
+            let _seat = seat;
+            let done = deed();
+            parts.hosts.note(&access, &done);
+            done
+        })
+        .await
     }
 
     /// Does something long with a mirror that needs a processor. Its handle is its own and goes with it: what was mapped
@@ -191,7 +269,21 @@ impl Place {
             gone: AtomicBool::new(false),
             handles: Mutex::default(),
             branches: Mutex::default(),
+            remade: Mutex::default(),
         }
+    }
+
+    /// Returns whether the mirror may be made anew for a reader who finds it damaged, and takes note that it is.
+    pub(super) fn may_be_remade(&self) -> bool {
+        let mut remade = self
+            .remade
+            .lock()
+            .expect("nobody panics with the lock held");
+        let may = remade.is_none_or(|at| at.elapsed() > REMADE);
+        if may {
+            *remade = Some(Instant::now());
+        }
+        may
     }
 
     /// Returns what a registered branch was when it was seen last.
@@ -246,7 +338,7 @@ impl Place {
     }
 
     /// Removes the mirror, to be made anew by the next fetch.
-    pub(super) fn discard(&self) -> Result<(), git::Error> {
+    fn discard(&self) -> Result<(), git::Error> {
         self.close();
         Mirror::remove(&self.directory)
     }
@@ -260,7 +352,10 @@ impl Place {
         &self,
         deed: impl FnOnce(&Mirror) -> Result<T, git::Error>,
     ) -> Result<T, git::Error> {
-        let mirror = match self.handles().pop() {
+        let kept = self.handles().pop();
+        // What is mapped of a file that was cut short can't be read, and nobody survives trying.
+        let kept = kept.and_then(|mut mirror| mirror.is_whole().then_some(mirror));
+        let mirror = match kept {
             Some(mirror) => mirror,
             None => self.open()?,
         };
@@ -327,11 +422,18 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, Error> {
     let permit = gate.clone().acquire_owned().await;
     let permit = permit.expect("gates are never closed");
-    let span = tracing::Span::current();
-    let done = tokio::task::spawn_blocking(move || {
+    threaded(move || {
         let _permit = permit;
-        span.in_scope(deed)
-    });
+        deed()
+    })
+    .await
+}
+
+async fn threaded<T: Send + 'static>(
+    deed: impl FnOnce() -> Result<T, git::Error> + Send + 'static,
+) -> Result<T, Error> {
+    let span = tracing::Span::current();
+    let done = tokio::task::spawn_blocking(move || span.in_scope(deed));
     match done.await {
         Ok(result) => Ok(result?),
         Err(error) => {

@@ -15,6 +15,7 @@ mod fate;
 mod feed;
 mod find;
 mod foreign;
+mod hosts;
 mod lane;
 mod latest;
 pub mod lease;
@@ -23,6 +24,7 @@ mod manager;
 mod marker;
 mod mirrors;
 mod observe;
+mod patience;
 mod plan;
 mod processes;
 mod records;
@@ -31,9 +33,11 @@ pub mod schedule;
 mod secrets;
 mod settle;
 mod subject;
+mod sweep;
 mod tally;
 mod target;
 mod touches;
+mod weigh;
 
 use std::time::Duration;
 
@@ -47,7 +51,7 @@ pub use feed::Feed;
 pub use foreign::{Foreign, foreign};
 pub use lane::{Declare, Failure, Lanes};
 pub use look::{Seen, look_now};
-pub use manager::{Clock, Manager, Means, Orders, Outcome, Rhythm};
+pub use manager::{Clock, Manager, Means, Orders, Outcome, Rhythm, Trouble};
 pub use mirrors::Mirrors;
 pub use observe::observe;
 pub use plan::{Deed, Draft, Files, Plan, Work};
@@ -55,6 +59,7 @@ pub use processes::Processes;
 pub use records::delete_all;
 pub use settle::Note;
 pub use subject::Subject;
+pub use sweep::Progress;
 pub use tally::Tally;
 pub use target::Target;
 
@@ -77,6 +82,14 @@ pub enum Error {
     /// The Git repository, or the way to it.
     #[error(transparent)]
     Git(#[from] git::Error),
+    /// Nobody is answered by the server of the repository, so it is left alone for a while.
+    #[error("{server} answers nobody, so it is not asked for {}s", after.as_secs().max(1))]
+    Silent {
+        /// Scheme, host and port.
+        server: String,
+        /// How long it is still left alone.
+        after: Duration,
+    },
     /// The cluster did not take or give what was asked: try again.
     #[error("{0}")]
     Cluster(String),
@@ -102,11 +115,42 @@ impl Error {
                 | git::Error::BranchMissing { .. }
                 | git::Error::Refused(_) => 120,
                 git::Error::TimedOut(_) => 60,
+                git::Error::Later { after, .. } => return Some(*after),
                 _ => 30,
             },
+            Self::Silent { after, .. } => return Some(*after),
             _ => 30,
         };
         Some(Duration::from_secs(seconds))
+    }
+
+    /// Returns the kind of trouble as one word, for events and for those who count.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Invalid { .. } => "Invalid",
+            Self::Credentials(_) => "CredentialsMissing",
+            Self::Cluster(_) | Self::Unavailable(_) => "ClusterUnavailable",
+            Self::Silent { .. } => "Unreachable",
+            Self::Unreadable(_) => "Unreadable",
+            Self::Git(error) => match error {
+                git::Error::Unreachable(_) => "Unreachable",
+                git::Error::TimedOut(_) => "TimedOut",
+                git::Error::Unauthorized(_) | git::Error::Forbidden(_) => "AccessDenied",
+                git::Error::NotFound(_) => "NotFound",
+                git::Error::Throttled(_) | git::Error::Later { .. } => "Throttled",
+                git::Error::Certificate(_) => "CertificateInvalid",
+                git::Error::BranchMissing { .. } => "BranchMissing",
+                git::Error::Corrupt(_) => "MirrorDamaged",
+                git::Error::Local(_) => "DiskFailed",
+                git::Error::Refused(_) => "Refused",
+                git::Error::TooLarge(_) => "TooLarge",
+                git::Error::Protocol(_)
+                | git::Error::Unpackable(_)
+                | git::Error::Full(_)
+                | git::Error::Uncertain(_) => "AnswerInvalid",
+            },
+        }
     }
 
     /// Returns whether other credentials may help.

@@ -70,7 +70,7 @@ impl Road {
         let (access, place) = (self.access.clone(), self.place.clone());
         let pushed = self
             .mirrors
-            .exchange(move || {
+            .exchange(&self.access, move || {
                 let pushed = git::push(&access, &packs, &edits)?;
                 if pushed.refused.is_empty() {
                     place.keep(&packs);

@@ -13,14 +13,17 @@ use porch::{
     api::{PackageRev, Repository},
     cache::Catalog,
     controllers::{self, Settings},
+    git::Timeouts,
     standalone::{ControlPlane, Definition, Persistence},
-    sync::{Contents, Feed, Mirrors},
+    sync::{Clock, Contents, Feed, Mirrors},
 };
 use serde_json::{Value, json};
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep},
 };
+
+use crate::git_server::GitServer;
 
 /// Longer than anything may take, on the paused clock.
 const PATIENCE: Duration = Duration::from_hours(1);
@@ -32,6 +35,8 @@ pub struct World {
     pub directory: tempfile::TempDir,
     /// How long a nap is.
     pub pace: Duration,
+    clock: Clock,
+    timeouts: Timeouts,
     /// What runs until the world ends.
     tasks: Vec<JoinHandle<()>>,
 }
@@ -44,6 +49,16 @@ impl Drop for World {
 
 impl World {
     pub async fn start() -> Self {
+        Self::start_with(Timeouts {
+            connect: Duration::from_secs(2),
+            idle: Duration::from_secs(2),
+            whole: Duration::from_secs(5),
+        })
+        .await
+    }
+
+    /// A world that has so much patience with Git servers.
+    pub async fn start_with(timeouts: Timeouts) -> Self {
         let definitions = [Repository::crd(), PackageRev::crd()];
         let definitions = definitions
             .iter()
@@ -53,27 +68,36 @@ impl World {
             .await
             .unwrap();
         let directory = tempfile::tempdir().unwrap();
-        Self::over(plane.client(), directory)
+        Self::over(plane.client(), directory, timeouts)
+    }
+
+    /// Ends the process; the cluster goes on.
+    pub async fn stop(&mut self) {
+        for task in self.tasks.drain(..) {
+            task.abort();
+            let _ = task.await;
+        }
     }
 
     /// Another process over the same cluster, with the same disk.
     pub fn restart(mut self) -> Self {
         let directory = std::mem::replace(&mut self.directory, tempfile::tempdir().unwrap());
-        let client = self.client.clone();
+        let (client, timeouts) = (self.client.clone(), self.timeouts);
         drop(self);
-        Self::over(client, directory)
+        Self::over(client, directory, timeouts)
     }
 
-    fn over(client: Client, directory: tempfile::TempDir) -> Self {
+    fn over(client: Client, directory: tempfile::TempDir, timeouts: Timeouts) -> Self {
         let catalog = Catalog::new(1000);
-        let mirrors = Mirrors::new(directory.path().join("cache"));
+        let mirrors = Mirrors::new(directory.path().join("cache")).with_timeouts(timeouts);
         let feed = Feed::new(client.clone(), catalog.clone(), "porch-system");
         let mut settings = Settings::new(mirrors.clone(), true, Duration::from_mins(5));
         let (begun, at) = (
             Instant::now(),
             "2030-01-01T00:00:00Z".parse::<Timestamp>().unwrap(),
         );
-        settings.clock = Arc::new(move || at + begun.elapsed());
+        let clock: Clock = Arc::new(move || at + begun.elapsed());
+        settings.clock = clock.clone();
         settings.zone = TimeZone::UTC;
         let contents = Contents::new(client.clone(), mirrors, true);
         let running = controllers::run(
@@ -92,8 +116,15 @@ impl World {
             contents,
             directory,
             pace: Duration::from_secs(1),
+            clock,
+            timeouts,
             tasks,
         }
+    }
+
+    /// Returns the time, as the reconcilers see it.
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
     }
 
     pub fn repositories(&self) -> Api<Repository> {
@@ -202,6 +233,14 @@ impl World {
 pub fn condition<'a>(repository: &'a Repository, type_: &str) -> Option<&'a Condition> {
     let conditions = &repository.status.as_ref()?.conditions;
     conditions.iter().find(|it| it.type_ == type_)
+}
+
+/// Serves the repositories of a world over HTTP; begun elsewhere, since it has a runtime of its own.
+pub fn serve(world: &World) -> GitServer {
+    let root = world.directory.path().to_owned();
+    std::thread::spawn(move || GitServer::http(&root))
+        .join()
+        .unwrap()
 }
 
 /// A bare repository, and a work tree from which strangers push to it.

@@ -27,7 +27,27 @@ pub struct Porch {
 
 /// Starts a server on `directory` and returns once it says that it serves.
 pub fn start(directory: &Path, words: &[&str]) -> Porch {
-    let mut child = command(directory, words).spawn().unwrap();
+    start_as(command(directory, words))
+}
+
+/// Starts a server whose files can't be longer than so many blocks of 512 bytes (of 1,024 in some shells): to it, the disk is
+/// full then.
+pub fn start_on_a_small_disk(directory: &Path, blocks: u32) -> Porch {
+    let whole = command(directory, &[]);
+    let mut limited = Command::new("sh");
+    limited
+        .arg("-c")
+        .arg(format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\""))
+        .arg("sh")
+        .arg(whole.get_program())
+        .args(whole.get_args())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    start_as(limited)
+}
+
+fn start_as(mut command: Command) -> Porch {
+    let mut child = command.spawn().unwrap();
     let mut ready = String::new();
     let stdout = child.stdout.as_mut().unwrap();
     BufReader::new(stdout).read_line(&mut ready).unwrap();

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{
     git_server::GitServer,
     many,
-    process::{API, Porch, eventually, repository, secret, start},
+    process::{API, Porch, eventually, repository, secret, start, start_on_a_small_disk},
     repository::{KPTFILE, Repository},
 };
 
@@ -73,7 +73,10 @@ fn a_server_that_hangs_delays_no_other_and_its_repository_can_go() {
     hanging.behave(|behaviour| behaviour.delay = Some(Duration::from_mins(10)));
     let porch = start(home.path(), &[]);
     let mut manifest: String = (0..5)
-        .map(|number| repository(&format!("slow-{number}"), &hanging.url("bare.git"), ""))
+        .map(|number| {
+            let url = hanging.url(&format!("bare-{number}.git"));
+            repository(&format!("slow-{number}"), &url, "")
+        })
         .collect();
     manifest.push_str(&repository("quick", &quick.url("bare.git"), ""));
     let begun = Instant::now();
@@ -231,4 +234,71 @@ fn credentials_that_are_missing_or_wrong_are_told_and_others_are_used_at_once() 
         events.contains("Repository/r") || events.contains("repository/r"),
         "{events}"
     );
+}
+
+#[test]
+fn a_full_disk_is_told_and_everything_else_goes_on() {
+    let home = tempfile::tempdir().unwrap();
+    let (git, large) = (small(), small());
+    // Nothing makes these bytes fewer.
+    let mut state = 1_u64;
+    let noise: String = std::iter::repeat_with(|| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        char::from(b'0' + u8::try_from(state >> 58).unwrap())
+    })
+    .take(48 << 20)
+    .collect();
+    large.write("a/noise", &noise);
+    large.commit("much");
+    large.push();
+    let server = GitServer::http(git.root());
+    let mighty = GitServer::http(large.root());
+    let porch = start_on_a_small_disk(&home.path().join("data"), 32 << 10);
+    porch.applied(&repository("large", &mighty.url("bare.git"), ""));
+    let told = trouble(&porch, "large");
+    assert!(
+        told.contains("the disk does not take what was fetched"),
+        "{told}"
+    );
+    porch.applied(&repository("r", &server.url("bare.git"), ""));
+    porch.until_ready("r");
+    assert_eq!(revisions(&porch).len(), 2);
+    let events = porch.kubectl(&["get", "events", "--no-headers"]);
+    assert!(events.contains("DiskFailed"), "{events}");
+    porch.kubectl(&["delete", "repository", "large", "--timeout=10s"]);
+    assert_eq!(porch.terminate(), Some(0));
+    // With room again, all is read.
+    let porch = start(&home.path().join("data"), &[]);
+    porch.applied(&repository("large", &mighty.url("bare.git"), ""));
+    porch.until_ready("large");
+    assert_eq!(revisions(&porch).len(), 4);
+}
+
+#[test]
+fn a_repository_that_another_is_in_the_way_of_is_told_so_and_is_not_written_to() {
+    let home = tempfile::tempdir().unwrap();
+    let git = small();
+    let server = GitServer::http(git.root());
+    let porch = start(home.path(), &[]);
+    porch.applied(&repository("first", &server.url("bare.git"), ""));
+    porch.until_ready("first");
+    porch.applied(&repository("second", &server.url("bare.git"), ""));
+    eventually("the conflict is told", || {
+        let listed = porch.kubectl(&["get", "repository", "second", "-o", "wide"]);
+        listed
+            .contains("Repository conflict with existing repository: default/first")
+            .then_some(())
+    });
+    let draft = "apiVersion: porch.kpt.dev/v1alpha1\nkind: PackageRevision\nmetadata: {namespace: default}\nspec:\n  \
+                 repository: second\n  packageName: b\n  workspaceName: w\n  tasks: [{type: init, init: {}}]\n";
+    let refused = porch.piped(&["create", "-f", "-"], draft);
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success(), "{refused:?}");
+    assert!(told.contains("conflict with existing repository"), "{told}");
+    assert_eq!(revisions(&porch).len(), 2);
+    porch.kubectl(&["delete", "repository", "first", "--timeout=10s"]);
+    porch.until_ready("second");
+    assert!(porch.piped(&["create", "-f", "-"], draft).status.success());
 }

@@ -1,0 +1,231 @@
+//! Repositories beside each other, and before each other: two on one Git repository, one that hangs and must go, and those
+//! that the incumbent left.
+
+use std::{
+    io::Read,
+    net::TcpListener,
+    sync::mpsc::{Receiver, channel},
+    time::Duration,
+};
+
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, ListParams, PostParams},
+};
+use porch::{api::PackageRev, git::Timeouts};
+use serde_json::json;
+
+use crate::world::{Git, World, condition};
+
+/// A server that takes connections and never says a word. Tells of each when it was asked something, and when the other
+/// side hung up.
+fn silent() -> (String, Receiver<&'static str>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/r.git", listener.local_addr().unwrap());
+    let (told, heard) = channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, told) = (stream.unwrap(), told.clone());
+            std::thread::spawn(move || {
+                let mut buffer = [0; 4096];
+                let mut asked = false;
+                loop {
+                    match stream.read(&mut buffer) {
+                        Ok(0) | Err(_) => break,
+                        Ok(_) if !asked => {
+                            asked = true;
+                            let _ = told.send("asked");
+                        }
+                        Ok(_) => {}
+                    }
+                }
+                let _ = told.send("hung up");
+            });
+        }
+    });
+    (url, heard)
+}
+
+/// More patience than any test has.
+fn patience() -> Timeouts {
+    let long = Duration::from_hours(1);
+    Timeouts {
+        connect: long,
+        idle: long,
+        whole: long,
+    }
+}
+
+async fn hears(heard: &mut Option<Receiver<&'static str>>, wanted: &'static str) {
+    let receiver = heard.take().unwrap();
+    let (said, receiver) = tokio::task::spawn_blocking(move || {
+        (receiver.recv_timeout(Duration::from_mins(1)), receiver)
+    })
+    .await
+    .unwrap();
+    assert_eq!(said, Ok(wanted));
+    *heard = Some(receiver);
+}
+
+/// In real time: a paused clock stands still while threads wait for a server.
+#[tokio::test]
+async fn a_repository_that_is_deleted_during_its_look_hangs_up_at_once() {
+    let mut world = World::start_with(patience()).await;
+    world.pace = Duration::from_millis(20);
+    let (url, heard) = silent();
+    let mut heard = Some(heard);
+    world
+        .register("r", json!({"type": "git", "git": {"repo": url}}))
+        .await;
+    hears(&mut heard, "asked").await;
+    world
+        .repositories()
+        .delete("r", &DeleteParams::default())
+        .await
+        .unwrap();
+    while world.repositories().get_opt("r").await.unwrap().is_some() {
+        world.nap().await;
+    }
+    hears(&mut heard, "hung up").await;
+}
+
+#[tokio::test]
+async fn other_credentials_are_tried_at_once_though_the_server_has_not_answered_the_old() {
+    let mut world = World::start_with(patience()).await;
+    world.pace = Duration::from_millis(20);
+    let secrets: Api<k8s_openapi::api::core::v1::Secret> =
+        Api::namespaced(world.client.clone(), "default");
+    for name in ["old", "new"] {
+        let secret = json!({
+            "metadata": {"name": name}, "type": "kubernetes.io/basic-auth",
+            "stringData": {"username": "u", "password": name},
+        });
+        let secret = serde_json::from_value(secret).unwrap();
+        secrets
+            .create(&PostParams::default(), &secret)
+            .await
+            .unwrap();
+    }
+    let (url, heard) = silent();
+    let mut heard = Some(heard);
+    let spec = json!({"type": "git", "git": {"repo": url, "secretRef": {"name": "old"}}});
+    world.register("r", spec).await;
+    hears(&mut heard, "asked").await;
+    world
+        .patch(
+            "r",
+            json!({"spec": {"git": {"secretRef": {"name": "new"}}}}),
+        )
+        .await;
+    let mut both = Vec::new();
+    for _ in 0..2 {
+        let receiver = heard.take().unwrap();
+        let waiting = move || {
+            (
+                receiver.recv_timeout(Duration::from_mins(1)).unwrap(),
+                receiver,
+            )
+        };
+        let (said, receiver) = tokio::task::spawn_blocking(waiting).await.unwrap();
+        both.push(said);
+        heard = Some(receiver);
+    }
+    both.sort_unstable();
+    assert_eq!(both, ["asked", "hung up"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_repositories_of_the_same_packages_the_first_is_served_until_it_goes() {
+    let world = World::start().await;
+    let git = Git::new(&world, "r");
+    git.package("a", "one");
+    git.push(&["main"]);
+    world.register_git("first", &git).await;
+    world.until_served(&["first.a.main"]).await;
+    let spec = json!({"type": "git", "git": {"repo": git.url(), "directory": "a"}});
+    world.register("second", spec).await;
+    let told = world.until_reason("second", "RepositoryConflict").await;
+    let ready = condition(&told, "Ready").unwrap();
+    assert_eq!(ready.status, "False");
+    assert_eq!(
+        ready.message,
+        "Repository conflict with existing repository: default/first"
+    );
+    let spec = json!({"type": "git", "git": {"repo": git.url()}});
+    world.register("third", spec).await;
+    world.until_reason("third", "RepositoryConflict").await;
+    world.wait(400).await;
+    assert_eq!(world.served(), ["first.a.main"]);
+    world.until_reason("first", "Ready").await;
+    let nothing = DeleteParams::default();
+    world
+        .repositories()
+        .delete("second", &nothing)
+        .await
+        .unwrap();
+    world
+        .repositories()
+        .delete("first", &nothing)
+        .await
+        .unwrap();
+    world.until_reason("third", "Ready").await;
+    world.until_served(&["third.a.main"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_incumbent_kept_of_users_is_taken_over_by_the_first_look() {
+    let mut world = World::start().await;
+    let git = Git::new(&world, "r");
+    git.package("a", "one");
+    git.push(&["main", "main:refs/tags/a/v1", "main:refs/heads/drafts/a/w"]);
+    world.stop().await;
+    let owner = |kind: &str, name: &str| json!({"apiVersion": "porch.kpt.dev/v1alpha1", "kind": kind, "name": name, "uid": "u"});
+    let left = |name: &str| {
+        json!({
+            "apiVersion": "config.porch.kpt.dev/v1alpha1", "kind": "PackageRev",
+            "metadata": {
+                "name": name, "namespace": "default",
+                "labels": {"internal.porch.kpt.dev/repository": "r", "tier": "mine"},
+                "annotations": {"note": name},
+                "finalizers": ["internal.porch.kpt.dev/packagerevision", "mine.example.com/held"],
+                "ownerReferences": [owner("PackageRevision", name), {"apiVersion": "v1", "kind": "ConfigMap", "name": "c", "uid": "c"}],
+            },
+            "spec": {}, "status": {},
+        })
+    };
+    // The last is of a revision that is in Git no more.
+    let names = ["r.a.main", "r.a.v1", "r.a.w", "r.gone.v1"];
+    let mut uids = Vec::new();
+    for name in names {
+        let record: PackageRev = serde_json::from_value(left(name)).unwrap();
+        let made = world
+            .records()
+            .create(&PostParams::default(), &record)
+            .await;
+        uids.push(made.unwrap().uid());
+    }
+    world.register_git("r", &git).await;
+    let world = world.restart();
+    world.until_served(&["r.a.main", "r.a.v1*", "r.a.w"]).await;
+    world.until_reason("r", "Ready").await;
+    for (name, uid) in names.iter().zip(uids).take(3) {
+        let record = world.records().get(name).await.unwrap();
+        assert_eq!(record.uid(), uid, "{name}");
+        assert_eq!(record.owner_references(), [], "{name}");
+        assert_eq!(
+            record.finalizers(),
+            ["internal.porch.kpt.dev/packagerevision"]
+        );
+        let user = &record.spec.metadata;
+        assert_eq!(user.labels["tier"], "mine");
+        assert_eq!(user.labels.len(), 1);
+        assert_eq!(user.annotations["note"], *name);
+        assert_eq!(user.finalizers, ["mine.example.com/held"]);
+        assert_eq!(user.owner_references.len(), 1);
+        assert_eq!(user.owner_references[0].kind, "ConfigMap");
+    }
+    let left = world.records().list(&ListParams::default()).await.unwrap();
+    let left = left.items.iter().map(ResourceExt::name_any);
+    let left: Vec<String> = left.filter(|name| name.starts_with("r.gone")).collect();
+    assert_eq!(left, [""; 0]);
+}

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::Context;
+use futures::FutureExt;
 use kube::Client;
 use prometheus_client::{
     collector::Collector,
@@ -19,11 +20,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     apiserver::{
-        Health, Metrics, Registry,
+        Health, Hear, Message, Metrics, Registry,
         resources::{PackageRevisionResources, PackageRevisions, Packages},
     },
     cache::Catalog,
     config,
+    controllers::{self, Pushed, Webhooks},
     engine::{self, Engine, Renderer},
     render::{
         self, Functions,
@@ -146,6 +148,29 @@ impl Reading {
             registry.register_collector(Box::new(age));
         });
     }
+}
+
+/// Returns who hears messages of Git servers, if the flags want that anybody does. To be called within a runtime.
+#[must_use]
+pub fn webhooks(
+    flags: &config::Webhooks,
+    client: &Client,
+    bells: &controllers::Bells,
+) -> Option<Hear> {
+    let shared = flags.webhook_secret_file.clone();
+    flags.are_heard().then(|| {
+        let webhooks = Webhooks::start(client.clone(), shared, bells.clone());
+        let hear = move |message: Message| {
+            let webhooks = webhooks.clone();
+            let message = Pushed {
+                repository: message.repository,
+                headers: message.headers,
+                body: message.body,
+            };
+            async move { webhooks.hear(message).await }.boxed()
+        };
+        Arc::new(hear) as Hear
+    })
 }
 
 /// Returns who renders as the flags want it; executables work in directories below `scratch`. To be called within a runtime.

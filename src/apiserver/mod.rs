@@ -41,6 +41,7 @@ mod terms;
 mod trace;
 mod verbs;
 mod view;
+mod webhook;
 mod write;
 mod writer;
 
@@ -67,5 +68,6 @@ pub use server::{Server, Settings};
 pub use shape::{List, Shape};
 pub use status::Told;
 pub use terms::{DeleteTerms, Propagation};
+pub use webhook::{Hear, Message};
 pub use write::{FieldValidation, PatchKind, Reply, Verb, Write, WriteOptions, Writer, Written};
 pub use writer::ObjectWriter;

@@ -132,7 +132,7 @@ fn unchanged(page: &Page, headers: &HeaderMap, forever: bool) -> Response<Body> 
     response
 }
 
-fn text(outcome: Outcome, body: impl Into<Body>, media: &'static str) -> Response<Body> {
+pub(super) fn text(outcome: Outcome, body: impl Into<Body>, media: &'static str) -> Response<Body> {
     let mut response = Response::new(body.into());
     *response.status_mut() = outcome.code();
     let headers = response.headers_mut();

@@ -35,6 +35,7 @@ use super::{
     route::route,
     trace::Trace,
     verbs::{self, Ask, Watching},
+    webhook::{self, Hear},
 };
 
 /// How the server behaves.
@@ -55,6 +56,8 @@ pub struct Settings {
     pub deadline: Duration,
     /// Whether requests are logged for those only who look closely: a process that talks to itself says much.
     pub quiet: bool,
+    /// Who hears messages of Git servers; without, they are none of this server's paths.
+    pub webhooks: Option<Hear>,
     /// Makes `/readyz` fail when it is cancelled, so that others are asked, while everything is still answered.
     pub leaving: CancellationToken,
     /// Ends all watches, and makes `/readyz` fail, when it is cancelled.
@@ -72,6 +75,7 @@ impl Default for Settings {
             body_limit: 6 * 1024 * 1024,
             deadline: Duration::from_mins(1),
             quiet: false,
+            webhooks: None,
             leaving: CancellationToken::new(),
             stop: CancellationToken::new(),
         }
@@ -137,7 +141,7 @@ impl Server {
         let span = trace.span(&method, &path);
         let mut record = Record::new(&parts.method);
         let mut body = Some(Body::new(body));
-        let answering = self.0.answer(parts, &mut body, &mut record);
+        let answering = self.0.receive(parts, &mut body, &mut record);
         let answered = AssertUnwindSafe(answering).catch_unwind();
         let answered = answered.instrument(span.clone()).await;
         if let Some(unwanted) = body {
@@ -244,6 +248,22 @@ impl Record {
 }
 
 impl Shared {
+    /// Answers a request: a message of a Git server, or what clients of the API ask.
+    async fn receive(
+        &self,
+        parts: Parts,
+        body: &mut Option<Body>,
+        record: &mut Record,
+    ) -> Result<Response<Body>, Failure> {
+        if let Some(hear) = &self.settings.webhooks
+            && let Some(rest) = webhook::below(parts.uri.path())
+        {
+            let deadline = Instant::now() + self.settings.deadline;
+            return within(deadline, webhook::take(hear, &parts, rest, body)).await;
+        }
+        self.answer(parts, body, record).await
+    }
+
     async fn answer(
         &self,
         parts: Parts,

@@ -4,10 +4,12 @@
 mod functions;
 mod idle;
 mod serve;
+mod webhooks;
 
 pub use functions::Functions;
 pub use idle::Idle;
 pub use serve::{Callers, Operation, Repositories, Serve, Serving};
+pub use webhooks::Webhooks;
 
 use std::{
     net::SocketAddr,
@@ -152,6 +154,9 @@ pub struct Standalone {
     /// How often to look for changes in repositories that have no schedule of their own.
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
     pub sync_interval: Duration,
+    /// Whether messages of Git servers are heard.
+    #[command(flatten)]
+    pub webhooks: Webhooks,
     /// Where functions run.
     #[command(flatten)]
     pub functions: Functions,

@@ -9,7 +9,7 @@ use std::{
 
 use clap::Args;
 
-use super::{Functions, Idle, duration};
+use super::{Functions, Idle, Webhooks, duration};
 
 /// Flags of `porch serve`.
 #[derive(Clone, Debug, Args)]
@@ -32,6 +32,9 @@ pub struct Serve {
     /// How Repositories are synchronised.
     #[command(flatten)]
     pub repositories: Repositories,
+    /// Whether messages of Git servers are heard.
+    #[command(flatten)]
+    pub webhooks: Webhooks,
     /// Where functions run.
     #[command(flatten)]
     pub functions: Functions,

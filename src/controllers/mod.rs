@@ -1,18 +1,23 @@
 //! Reconcilers: what users ask for in objects, made so, and told in their status.
 //!
-//! In come Repository objects through a Kubernetes client; out go sync managers that are started, ordered and stopped, and
-//! conditions, events and finalizers. In come FunctionConfigs; out go tables of functions. Git is not touched here.
+//! In come Repository objects through a Kubernetes client, and what Git servers say of pushes; out go sync managers that are
+//! started, ordered and stopped, and conditions, events and finalizers. In come FunctionConfigs; out go tables of functions.
+//! Git is not touched here.
 
 pub mod authority;
+mod bells;
 mod conflict;
 mod functions;
 mod repository;
 mod shard;
 mod status;
 mod sweep;
+mod webhook;
 
+pub use bells::Bells;
 pub use functions::FunctionConfigs;
 pub use shard::Shard;
+pub use webhook::{PUSHED, Pushed, SECRET, Webhooks};
 
 use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
 
@@ -69,6 +74,8 @@ pub struct Settings {
     pub clock: Clock,
     /// Which Repositories: all, unless others do the rest.
     pub shard: Shard,
+    /// Where those who look can be told to look at once.
+    pub bells: Bells,
 }
 
 impl Settings {
@@ -84,6 +91,7 @@ impl Settings {
             zone: TimeZone::system(),
             clock: Arc::new(Timestamp::now),
             shard: Shard::default(),
+            bells: Bells::default(),
         }
     }
 }

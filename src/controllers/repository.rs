@@ -24,8 +24,10 @@ use serde_json::json;
 
 use super::{
     Error, Settings,
+    bells::Bell,
     conflict,
     status::{self, Standing},
+    webhook::PUSHED,
 };
 use crate::{
     api::{CONFIG_GROUP, REPOSITORY_CONFLICT, Repository, RepositoryStatus},
@@ -64,6 +66,10 @@ struct Entry {
     written: Option<RepositoryStatus>,
     /// The kind of trouble that was told in an event.
     told: Option<&'static str>,
+    /// By which the manager is told that something was pushed; hangs as long as the manager is.
+    bell: Option<Bell>,
+    /// When another replica was told so last.
+    pushed: Option<String>,
 }
 
 /// Why a Repository is not looked at.
@@ -176,7 +182,9 @@ impl Context {
             status::ready(&base).is_none_or(|ready| ready.reason == REPOSITORY_CONFLICT);
         let standing = match &outcome {
             Err(refusal) => {
-                self.note(repository, |entry| entry.manager = None);
+                self.note(repository, |entry| {
+                    (entry.manager, entry.bell) = (None, None);
+                });
                 refusal.standing()
             }
             // How far a later look has come is told only if there is nothing better to tell.
@@ -246,6 +254,11 @@ impl Context {
             .or_insert_with(|| Entry::new(repository));
         if let Some(manager) = &entry.manager {
             manager.order(orders);
+            let pushed = repository.annotations().get(PUSHED);
+            if entry.pushed.as_ref() != pushed {
+                entry.pushed = pushed.cloned();
+                manager.poke();
+            }
             let outcome = manager
                 .outcome()
                 .filter(|it| Some(it.generation) == repository.metadata.generation);
@@ -256,7 +269,10 @@ impl Context {
             // Nobody listens any more when the process ends.
             let _ = moved.unbounded_send(object.clone());
         };
-        entry.manager = Some(Manager::start(orders, &self.means, tell));
+        let manager = Manager::start(orders, &self.means, tell);
+        let bells = &self.settings.bells;
+        entry.bell = Some(bells.hang(name_of(repository), manager.bell()));
+        entry.manager = Some(manager);
         (None, None)
     }
 
@@ -370,6 +386,8 @@ impl Entry {
             manager: None,
             written: None,
             told: None,
+            bell: None,
+            pushed: repository.annotations().get(PUSHED).cloned(),
         }
     }
 }

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     apiserver::{self, Limits, Metrics, Registry, Server},
     config::Serve,
-    controllers::{self, FunctionConfigs, Shard},
+    controllers::{self, Bells, FunctionConfigs, Shard},
     engine::Renderer,
     sync::{
         Processes,
@@ -58,7 +58,7 @@ async fn serve(flags: &Serve) -> anyhow::Result<()> {
     stop_after(leaving.clone(), delay, stop.clone());
 
     let client = connect(flags.kubeconfig.as_deref()).await?;
-    let metrics = Metrics::new();
+    let (metrics, bells) = (Metrics::new(), Bells::default());
     let certificates = certificates::Source::of(flags, &client)?;
     let certificate = tokio::select! {
         certificate = certificates.start(&metrics) => certificate?,
@@ -79,7 +79,7 @@ async fn serve(flags: &Serve) -> anyhow::Result<()> {
         flags.repositories.allow_file_repositories,
     );
     reading.measure(&metrics);
-    let mut settling = settle(flags, &client, &reading, &stop);
+    let mut settling = settle(flags, &client, (&reading, &bells), &stop);
     settling.push(tokio::spawn(living));
 
     let health = reading
@@ -94,13 +94,13 @@ async fn serve(flags: &Serve) -> anyhow::Result<()> {
         metrics,
         body_limit: flags.serving.max_request_body_size,
         deadline: flags.operation.request_timeout,
+        webhooks: wiring::webhooks(&flags.webhooks, &client, &bells),
         leaving,
         stop,
         ..apiserver::Settings::default()
     };
     let server = Server::new(reading.register(Registry::new()), settings);
-    let (listener, address) = listen(flags).await?;
-    tracing::info!(%address, "serving");
+    let listener = listen(flags).await?;
     let ended = apiserver::serve(listener, certificate.resolver(), server).await;
     life.cancel();
     ended?;
@@ -138,12 +138,13 @@ fn limits(flags: &Serve) -> Limits {
     }
 }
 
-async fn listen(flags: &Serve) -> anyhow::Result<(TcpListener, SocketAddr)> {
+async fn listen(flags: &Serve) -> anyhow::Result<TcpListener> {
     let address = SocketAddr::new(flags.serving.bind_address, flags.serving.secure_port);
     let listener = TcpListener::bind(address).await;
     let listener = listener.with_context(|| format!("cannot serve on {address}"))?;
     let address = listener.local_addr()?;
-    Ok((listener, address))
+    tracing::info!(%address, "serving");
+    Ok(listener)
 }
 
 fn stop_after(leaving: CancellationToken, delay: Duration, stop: CancellationToken) {
@@ -158,7 +159,7 @@ fn stop_after(leaving: CancellationToken, delay: Duration, stop: CancellationTok
 fn settle(
     flags: &Serve,
     client: &Client,
-    reading: &Reading,
+    (reading, bells): (&Reading, &Bells),
     stop: &CancellationToken,
 ) -> Vec<JoinHandle<()>> {
     reading.feed.keep_touching(false);
@@ -176,7 +177,7 @@ fn settle(
             if shard.index == 0 {
                 touch_while_held(&lease, reading);
             }
-            let work = work(flags, client, reading, shard);
+            let work = work(flags, client, (reading, bells), shard);
             tokio::spawn(lease.run(stop.clone(), work))
         })
         .collect()
@@ -196,7 +197,7 @@ fn touch_while_held(lease: &Lease, reading: &Reading) {
 fn work(
     flags: &Serve,
     client: &Client,
-    reading: &Reading,
+    (reading, bells): (&Reading, &Bells),
     shard: Shard,
 ) -> impl Fn(CancellationToken) -> futures::future::BoxFuture<'static, ()> + Send + 'static {
     let mut settings = controllers::Settings::new(
@@ -207,6 +208,7 @@ fn work(
     settings.tally = reading.tally.clone();
     settings.processes = reading.processes.clone();
     settings.shard = shard;
+    settings.bells = bells.clone();
     let (client, catalog) = (client.clone(), reading.feed.catalog().clone());
     move |lost: CancellationToken| {
         let lost = lost.cancelled_owned();

@@ -19,7 +19,8 @@ use super::{
 use crate::{
     api::{GitRepository, Repository, RepositorySpec},
     apiserver::{
-        self, Authenticator, Authorizer, Certificate, Identity, Metrics, Registry, Server, Token,
+        self, Authenticator, Authorizer, Certificate, Hear, Identity, Metrics, Registry, Server,
+        Token,
     },
     config::Standalone,
     controllers::{self, FunctionConfigs},
@@ -45,6 +46,7 @@ struct Parts {
     reading: Reading,
     configs: FunctionConfigs,
     reconciling: JoinHandle<()>,
+    webhooks: Option<Hear>,
 }
 
 /// Runs a standalone server until a signal ends it.
@@ -127,6 +129,7 @@ impl Parts {
             controllers::Settings::new(reading.mirrors.clone(), true, flags.sync_interval);
         settings.tally = reading.tally.clone();
         settings.processes = reading.processes.clone();
+        let webhooks = wiring::webhooks(&flags.webhooks, &client, &settings.bells);
         let shutdown = stop.clone().cancelled_owned();
         let reconciling = tokio::spawn(controllers::run(client, catalog, settings, shutdown));
         Ok(Self {
@@ -134,6 +137,7 @@ impl Parts {
             reading,
             configs,
             reconciling,
+            webhooks,
         })
     }
 
@@ -156,6 +160,7 @@ impl Parts {
             authorizer: Authorizer::Masters,
             health: self.reading.health(),
             metrics,
+            webhooks: self.webhooks.clone(),
             stop: stop.clone(),
             ..apiserver::Settings::default()
         };

@@ -23,4 +23,5 @@ mod serve;
 mod traces;
 mod trouble;
 mod watching;
+mod webhooks;
 mod writing;

@@ -1,0 +1,200 @@
+//! Messages of Git servers that something was pushed, and who is told of them. In come messages, out goes whether they are
+//! believed; what is believed makes the managers of those Repositories look at once, in whatever replica they are. It tells
+//! nobody which Repositories there are.
+
+mod proof;
+mod pushed;
+
+use std::{path::PathBuf, sync::Arc};
+
+use futures::StreamExt;
+use http::HeaderMap;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{
+    Api, Client, ResourceExt,
+    api::{Patch, PatchParams},
+};
+use kube_runtime::{WatchStreamExt, reflector, reflector::Store, watcher};
+use serde_json::json;
+use tokio::task::JoinHandle;
+
+use self::proof::Proof;
+use super::bells::Bells;
+use crate::api::Repository;
+
+/// The annotation of a Repository that names the Secret of its own webhook, and the key in that.
+pub const SECRET: &str = "porch.kpt.dev/webhook-secret";
+const KEY: &str = "webhookSecret";
+/// The annotation that tells the replica whose work it is that something was pushed.
+pub const PUSHED: &str = "porch.kpt.dev/pushed-at";
+/// So many Secrets are read for one message: nobody proved who sends it.
+const MOST: usize = 16;
+/// What a message says that only tries whether somebody is there.
+const PINGS: [&str; 2] = ["ping", "diagnostics:ping"];
+/// Headers that name what happened.
+const EVENTS: [&str; 5] = [
+    "x-github-event",
+    "x-gitea-event",
+    "x-gogs-event",
+    "x-event-key",
+    "x-gitlab-event",
+];
+
+/// Hears messages. Dropped, it hears no more.
+pub struct Webhooks {
+    client: Client,
+    /// The file with the secret that counts for all Repositories.
+    shared: Option<PathBuf>,
+    repositories: Store<Repository>,
+    bells: Bells,
+    /// Keeps the Repositories known.
+    following: JoinHandle<()>,
+}
+
+/// A message.
+pub struct Pushed {
+    /// Namespace and name of the Repository that it was sent for, if its path names one.
+    pub repository: Option<(String, String)>,
+    /// Who it says that it is, and how it proves it.
+    pub headers: HeaderMap,
+    /// What it says.
+    pub body: bytes::Bytes,
+}
+
+impl Drop for Webhooks {
+    fn drop(&mut self) {
+        self.following.abort();
+    }
+}
+
+impl Webhooks {
+    /// Begins to follow the Repositories. `shared` is a file with a secret that counts for all of them; it is read whenever
+    /// it is needed.
+    #[must_use]
+    pub fn start(client: Client, shared: Option<PathBuf>, bells: Bells) -> Arc<Self> {
+        let (repositories, writer) = reflector::store();
+        let all: Api<Repository> = Api::all(client.clone());
+        let stream = watcher(all, watcher::Config::default()).default_backoff();
+        let stream = reflector(writer, stream);
+        let following = tokio::spawn(async move {
+            let mut stream = std::pin::pin!(stream);
+            while let Some(event) = stream.next().await {
+                if let Err(error) = event {
+                    tracing::debug!(%error, "the Repositories can't be followed for their webhooks");
+                }
+            }
+        });
+        Arc::new(Self {
+            client,
+            shared,
+            repositories,
+            bells,
+            following,
+        })
+    }
+
+    /// Returns whether a message is believed; then everybody whom it concerns is told.
+    pub async fn hear(&self, message: Pushed) -> bool {
+        let Some(proof) = Proof::of(&message.headers) else {
+            return false;
+        };
+        let concerned = self.concerned(&message);
+        let shared = self.shared().await;
+        let is_shared = shared.is_some_and(|secret| proof.fits(&secret, &message.body));
+        let mut believed = Vec::new();
+        if is_shared {
+            believed = concerned;
+        } else {
+            let own = |it: &Arc<Repository>| it.annotations().contains_key(SECRET);
+            for repository in concerned.into_iter().filter(own).take(MOST) {
+                let secret = self.own(&repository).await;
+                if secret.is_some_and(|secret| proof.fits(&secret, &message.body)) {
+                    believed.push(repository);
+                }
+            }
+        }
+        let genuine = is_shared || !believed.is_empty();
+        if !is_ping(&message.headers) {
+            for repository in believed {
+                self.tell(&repository).await;
+            }
+        }
+        genuine
+    }
+
+    /// Returns the Repositories that a message is about.
+    fn concerned(&self, message: &Pushed) -> Vec<Arc<Repository>> {
+        let addresses = pushed::addresses(&message.body);
+        let is_meant = |repository: &Arc<Repository>| {
+            if let Some((namespace, name)) = &message.repository {
+                let known = (repository.namespace(), repository.name_any());
+                return known == (Some(namespace.clone()), name.clone());
+            }
+            let git = repository.spec.git.as_ref();
+            let own = git.and_then(|git| pushed::same(&git.repo));
+            own.is_some_and(|own| addresses.contains(&own))
+        };
+        self.repositories
+            .state()
+            .into_iter()
+            .filter(is_meant)
+            .collect()
+    }
+
+    /// Returns the secret that counts for all.
+    async fn shared(&self) -> Option<Vec<u8>> {
+        let file = self.shared.as_ref()?;
+        match tokio::fs::read(file).await {
+            Ok(secret) => Some(secret.trim_ascii_end().to_vec()),
+            Err(error) => {
+                tracing::warn!(file = %file.display(), %error, "the secret of webhooks can't be read");
+                None
+            }
+        }
+    }
+
+    /// Returns the secret of a Repository's own.
+    async fn own(&self, repository: &Repository) -> Option<Vec<u8>> {
+        let name = repository.annotations().get(SECRET)?;
+        let namespace = repository.namespace()?;
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &namespace);
+        let secret = secrets.get_opt(name).await;
+        let secret = secret.inspect_err(|error| {
+            tracing::warn!(namespace, name, %error, "the Secret of a webhook can't be read");
+        });
+        let data = secret.ok()??.data?;
+        Some(data.get(KEY)?.0.trim_ascii_end().to_vec())
+    }
+
+    /// Makes the manager of a Repository look, here or in the replica where it is.
+    async fn tell(&self, repository: &Repository) {
+        let (namespace, name) = (
+            repository.namespace().unwrap_or_default(),
+            repository.name_any(),
+        );
+        tracing::info!(
+            namespace,
+            name,
+            "its Git server says that something was pushed"
+        );
+        if self.bells.ring(&(namespace.clone(), name.clone())) {
+            return;
+        }
+        let api: Api<Repository> = Api::namespaced(self.client.clone(), &namespace);
+        let now = Timestamp::now().to_string();
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {PUSHED: now}}}));
+        if let Err(error) = api
+            .patch_metadata(&name, &PatchParams::default(), &patch)
+            .await
+        {
+            tracing::warn!(namespace, name, %error, "nobody could be told of a push");
+        }
+    }
+}
+
+fn is_ping(headers: &HeaderMap) -> bool {
+    let events = EVENTS.iter().filter_map(|name| headers.get(*name));
+    let mut names = events.filter_map(|value| value.to_str().ok());
+    names.any(|name| PINGS.contains(&name))
+}

@@ -45,15 +45,17 @@ pub(super) fn fetch(
         list_refs(access)?;
     }
     let offers = offers(&odb, known, refs);
-    match ask(mirror, talk, &wants, &offers) {
-        // What the mirror says that it holds it may have lost: then only a pack that stands on nothing can be read.
+    let fetched = ask(mirror, talk, &wants, &offers).and_then(|()| settled(&odb, refs));
+    match fetched {
+        // What the mirror says that it holds it may have lost, with what led to it: then a pack that stands on it can't be
+        // read, or what is wanted is thought to be here. Only a pack that stands on nothing helps.
         Err(Error::Unpackable(why)) if !offers.is_empty() => {
             tracing::warn!(why, "everything is asked for");
             ask(mirror, talk, &wants, &[])?;
+            settled(&odb, refs)
         }
-        other => other?,
+        other => other,
     }
-    settled(&odb, refs)
 }
 
 /// Brings what is wanted into a mirror that says that it holds what it offers.
@@ -79,12 +81,15 @@ fn lacking(odb: &Odb<'_>, refs: &Refs) -> BTreeSet<Oid> {
 }
 
 /// Checks that what was asked for has come.
+///
+/// # Errors
+/// [`Error::Unpackable`]
 fn settled(odb: &Odb<'_>, refs: &Refs) -> Result<(), Error> {
     let refreshed = odb.refresh();
     refreshed.map_err(|error| Error::Corrupt(error.message().into()))?;
     match lacking(odb, refs).first() {
         None => Ok(()),
-        Some(id) => Err(Error::Protocol(format!(
+        Some(id) => Err(Error::Unpackable(format!(
             "the server did not send object {id}"
         ))),
     }

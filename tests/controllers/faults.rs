@@ -273,3 +273,58 @@ async fn every_fault_is_told_removes_nothing_delays_nobody_and_is_over_when_it_i
     told.dedup();
     assert_eq!(told, expected_events);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_event_tells_each_kind_of_trouble_once_and_waits_grow_meanwhile() {
+    let mut world = World::start().await;
+    world.pace = Duration::from_secs(5);
+    let git = Git::new(&world, "origin");
+    git.package("a", "one");
+    git.push(&["main"]);
+    let server = serve(&world);
+    let url = server.url("origin.git");
+    world
+        .register("r", json!({"type": "git", "git": {"repo": url}}))
+        .await;
+    world.until_reason("r", "Ready").await;
+    server.behave(|it| it.status = Some(500));
+    let fifth = world
+        .until_ready("r", |ready| {
+            ready.message.contains("tried 5 times in a row")
+        })
+        .await;
+    let wait = next(&fifth).duration_since(world.now()).as_secs();
+    assert!((460..=576).contains(&wait), "{wait}");
+    server.behave(|it| it.status = Some(401));
+    let denied = world
+        .until_ready("r", |ready| {
+            ready.message.contains("authentication required")
+        })
+        .await;
+    let ready = condition(&denied, "Ready").unwrap();
+    assert!(ready.message.contains("tried once"), "{}", ready.message);
+    let since = condition(&fifth, "Ready")
+        .unwrap()
+        .last_transition_time
+        .clone();
+    assert_eq!(
+        ready.last_transition_time, since,
+        "there was no peace between"
+    );
+    server.behave(|it| it.status = None);
+    world.until_reason("r", "Ready").await;
+    world.wait(120).await;
+    let told = events(&world, "r").await;
+    let told: Vec<(&str, &str)> = told
+        .iter()
+        .map(|(type_, reason)| (&**type_, &**reason))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("Warning", "Unreachable"),
+            ("Warning", "AccessDenied"),
+            ("Normal", "Ready")
+        ]
+    );
+}

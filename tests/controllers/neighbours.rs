@@ -12,7 +12,11 @@ use kube::{
     Api, ResourceExt,
     api::{DeleteParams, ListParams, PostParams},
 };
-use porch::{api::PackageRev, git::Timeouts};
+use porch::{
+    api::PackageRev,
+    controllers::{Bells, Pushed, Webhooks},
+    git::Timeouts,
+};
 use serde_json::json;
 
 use crate::world::{Git, World, condition};
@@ -228,4 +232,51 @@ async fn what_the_incumbent_kept_of_users_is_taken_over_by_the_first_look() {
     let left = left.items.iter().map(ResourceExt::name_any);
     let left: Vec<String> = left.filter(|name| name.starts_with("r.gone")).collect();
     assert_eq!(left, [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_push_that_another_replica_hears_of_is_seen_at_once_here() {
+    let world = World::start().await;
+    let git = Git::new(&world, "r");
+    git.package("a", "one");
+    git.push(&["main"]);
+    let spec =
+        json!({"type": "git", "git": {"repo": git.url()}, "sync": {"schedule": "0 0 1 1 *"}});
+    world.register("r", spec).await;
+    world.until_served(&["r.a.main"]).await;
+    world.until_reason("r", "Ready").await;
+    let secret = world.directory.path().join("secret");
+    std::fs::write(&secret, "open sesame").unwrap();
+    // It has no manager of any Repository.
+    let other = Webhooks::start(world.client.clone(), Some(secret), Bells::default());
+    for number in 1..4 {
+        git.push(&[&format!("main:refs/tags/a/v{number}")]);
+        let message = || Pushed {
+            repository: None,
+            headers: [(
+                http::HeaderName::from_static("x-gitlab-token"),
+                "open sesame".parse().unwrap(),
+            )]
+            .into_iter()
+            .collect(),
+            body: json!({"url": git.url()}).to_string().into(),
+        };
+        let begun = world.now();
+        let served = format!("r.a.v{number}*");
+        while !world.served().contains(&served) {
+            // It may not know the Repository yet, and a look under way may have seen the refs before the push.
+            assert!(other.hear(message()).await);
+            world.wait(5).await;
+        }
+        assert!(world.now().duration_since(begun).as_secs() < 600);
+    }
+    assert!(
+        !other
+            .hear(Pushed {
+                repository: Some(("default".into(), "r".into())),
+                headers: http::HeaderMap::new(),
+                body: "{}".into(),
+            })
+            .await
+    );
 }

@@ -553,3 +553,31 @@ fn a_server_that_says_when_to_come_again_is_taken_at_its_word() {
         );
     }
 }
+
+#[test]
+fn what_a_mirror_has_lost_is_fetched_again_though_it_still_holds_what_came_after() {
+    let repository = small();
+    let server = GitServer::http(repository.root());
+    let access = access(&server.url("bare.git"));
+    let fetch = || {
+        let refs = list_refs(&access).unwrap();
+        let mirror = Mirror::open(&repository.mirror()).unwrap();
+        mirror.fetch(&access, &refs).unwrap();
+    };
+    let packs = || -> std::collections::BTreeSet<std::path::PathBuf> {
+        let entries = std::fs::read_dir(repository.mirror().join("objects/pack")).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    };
+    fetch();
+    let first = packs();
+    repository.write("later", "later");
+    repository.commit("later");
+    repository.push();
+    fetch();
+    // The commit of a tag is lost, and the branch that was built on it is there.
+    for file in first {
+        std::fs::remove_file(file).unwrap();
+    }
+    fetch();
+    git(&repository.mirror(), &["fsck", "--full", "--strict"]);
+}

@@ -17,7 +17,7 @@ mod webhook;
 pub use bells::Bells;
 pub use functions::FunctionConfigs;
 pub use shard::Shard;
-pub use webhook::{PUSHED, Pushed, SECRET, Webhooks};
+pub use webhook::{Pushed, Webhooks};
 
 use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
 

@@ -59,6 +59,8 @@ struct Host {
 struct State {
     /// Repositories that were not answered since the last answer; as many as matter.
     silent: BTreeSet<String>,
+    /// Whether the last of them was waited for in vain.
+    slow: bool,
     /// Until when nobody looks.
     alone: Option<Instant>,
 }
@@ -118,6 +120,7 @@ impl Hosts {
             Some(until) if until > now => Err(Error::Silent {
                 server: access.address.server(),
                 after: until - now,
+                slow: state.slow,
             }),
             Some(_) => {
                 state.alone = Some(now + ALONE);
@@ -131,7 +134,8 @@ impl Hosts {
         let host = self.host(access);
         let mut state = host.state();
         match result {
-            Err(git::Error::TimedOut(_) | git::Error::Unreachable(_)) => {
+            Err(error @ (git::Error::TimedOut(_) | git::Error::Unreachable(_))) => {
+                state.slow = matches!(error, git::Error::TimedOut(_));
                 if state.silent.len() < SILENT {
                     state.silent.insert(access.address.as_str().into());
                 }

@@ -89,6 +89,8 @@ pub enum Error {
         server: String,
         /// How long it is still left alone.
         after: Duration,
+        /// Whether it took too long to answer, or could not be reached.
+        slow: bool,
     },
     /// The cluster did not take or give what was asked: try again.
     #[error("{0}")]
@@ -131,7 +133,8 @@ impl Error {
             Self::Invalid { .. } => "Invalid",
             Self::Credentials(_) => "CredentialsMissing",
             Self::Cluster(_) | Self::Unavailable(_) => "ClusterUnavailable",
-            Self::Silent { .. } => "Unreachable",
+            Self::Silent { slow: true, .. } => "TimedOut",
+            Self::Silent { slow: false, .. } => "Unreachable",
             Self::Unreadable(_) => "Unreadable",
             Self::Git(error) => match error {
                 git::Error::Unreachable(_) => "Unreachable",

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use k8s_openapi::api::events::v1;
 use kube::{Api, ResourceExt, api::ListParams};
+use porch::git::Timeouts;
 use serde_json::json;
 
 use crate::{
@@ -327,4 +328,47 @@ async fn an_event_tells_each_kind_of_trouble_once_and_waits_grow_meanwhile() {
             ("Normal", "Ready")
         ]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_answers_nobody_is_told_of_once_for_each_repository_and_asked_by_few() {
+    // Little patience: what hangs is waited for in real time.
+    let mut world = World::start_with(Timeouts {
+        connect: Duration::from_millis(500),
+        idle: Duration::from_millis(300),
+        whole: Duration::from_secs(2),
+    })
+    .await;
+    world.pace = Duration::from_secs(5);
+    let git = Git::new(&world, "origin");
+    git.package("a", "one");
+    let branches: Vec<String> = (0..24).map(|number| format!("b{number}")).collect();
+    for branch in &branches {
+        git.push(&[&format!("main:refs/heads/{branch}")]);
+    }
+    let server = serve(&world);
+    server.behave(|it| it.delay = Some(Duration::from_mins(10)));
+    for branch in &branches {
+        // Addresses differ, the server is the same.
+        let url = server.url(&format!("{branch}/../origin.git"));
+        let spec = json!({"type": "git", "git": {"repo": url, "branch": branch}});
+        world.register(branch, spec).await;
+    }
+    world.wait(120).await;
+    let asked = server.requests().len();
+    // In ten minutes each would have asked four times; now they do once, and then one of them every half a minute.
+    assert!((24..70).contains(&asked), "{asked}");
+    for branch in &branches {
+        world.until_reason(branch, "Error").await;
+        let told = events(&world, branch).await;
+        assert_eq!(
+            told,
+            [("Warning".to_owned(), "TimedOut".to_owned())],
+            "{branch}"
+        );
+    }
+    server.behave(|it| it.delay = None);
+    for branch in &branches {
+        world.until_reason(branch, "Ready").await;
+    }
 }

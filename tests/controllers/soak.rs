@@ -281,7 +281,7 @@ fn from_environment(name: &str, otherwise: u64) -> u64 {
 async fn whatever_happens_the_records_say_what_git_says_when_it_is_quiet_again() {
     let (seed, days) = (
         from_environment("SOAK_SEED", 1),
-        from_environment("SOAK_DAYS", 4),
+        from_environment("SOAK_DAYS", 2),
     );
     let mut chance = Chance(seed);
     // Little patience: what hangs is waited for in real time.

@@ -24,7 +24,7 @@ use super::bells::Bells;
 use crate::api::Repository;
 
 /// The annotation of a Repository that names the Secret of its own webhook, and the key in that.
-pub const SECRET: &str = "porch.kpt.dev/webhook-secret";
+const SECRET: &str = "porch.kpt.dev/webhook-secret";
 const KEY: &str = "webhookSecret";
 /// The annotation that tells the replica whose work it is that something was pushed.
 pub const PUSHED: &str = "porch.kpt.dev/pushed-at";

@@ -8,7 +8,6 @@ mod blueprint;
 mod bounds;
 pub mod elsewhere;
 mod functions;
-mod ignored;
 mod image;
 mod images;
 mod krm;

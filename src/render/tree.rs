@@ -2,13 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Item, Place, ignored::Ignored, krm, layout::Layout};
-use crate::package::{Files, KPTFILE};
-
-/// The file that says what no function sees.
-const IGNORED: &str = ".krmignore";
-/// Most bytes of that: every rule is tried with every file.
-const MOST_BYTES_OF_IGNORED: usize = 16 << 10;
+use super::{Item, Place, krm, layout::Layout};
+use crate::package::{Files, IGNORED, Ignored, KPTFILE};
 
 /// A package with its subpackages.
 #[derive(Debug)]
@@ -41,12 +36,7 @@ impl<'a> Tree<'a> {
         for package in &tree.packages {
             let path = krm::joined(package, IGNORED);
             if let Some(content) = files.get(&path) {
-                if content.len() > MOST_BYTES_OF_IGNORED {
-                    return Err(format!(
-                        "{path}: it has more than {MOST_BYTES_OF_IGNORED} bytes"
-                    ));
-                }
-                let rules = Ignored::read(&String::from_utf8_lossy(content));
+                let rules = Ignored::of(content).map_err(|why| format!("{path}: {why}"))?;
                 tree.ignored.insert(package, rules);
             }
         }

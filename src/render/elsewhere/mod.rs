@@ -5,6 +5,8 @@
 //! processes and uses the network.
 
 mod confine;
+#[cfg(target_os = "linux")]
+mod enclosure;
 mod executables;
 mod image;
 mod message;

@@ -1,7 +1,8 @@
 //! One run of an executable: its process and all that it starts, from its input to its end.
 //!
 //! In come a file, a text for its standard input and limits; out comes what it wrote and how it ended. Nothing of it lives on: when
-//! it ends, when its time is over and when the caller goes away, its whole process group is killed.
+//! it ends, when its time is over and when the caller goes away, its whole process group is killed, and where the kernel can enclose
+//! processes, all that it started.
 
 use std::{io, path::Path, process::ExitStatus, process::Stdio, time::Duration};
 
@@ -96,9 +97,10 @@ fn command(file: &Path, place: &Path, confines: Confines) -> Command {
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true);
+    let server = std::process::id();
     // SAFETY: between fork and exec only system calls are made; nothing is allocated and no lock is taken.
     unsafe {
-        command.pre_exec(move || confines.apply());
+        command.pre_exec(move || confines.apply(server));
     }
     command
 }

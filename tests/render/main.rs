@@ -5,6 +5,8 @@
 mod git_server;
 #[path = "../support/packages.rs"]
 mod packages;
+#[path = "../support/processes.rs"]
+mod processes;
 #[path = "../support/repository.rs"]
 mod repository;
 

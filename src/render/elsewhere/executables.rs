@@ -137,18 +137,27 @@ fn judge(image: &str, ended: Ended) -> Result<Evaluated, ElsewhereError> {
     } = ended;
     let list = String::from_utf8(answer);
     if !status.success() {
-        let log = log.trim_end();
         let words = format!(
-            "failed to execute function {image:?}: {} ({log})",
-            shown(status)
+            "failed to execute function {image:?}: {} ({})",
+            shown(status),
+            log.trim_end()
         );
-        let list = list.ok().filter(|text| is_list(text));
-        return Err(ElsewhereError::Failed { words, list });
+        return Err(ElsewhereError::Failed {
+            words,
+            list: list.ok().filter(|text| is_list(text)),
+            log,
+            exit_code: status.code(),
+        });
     }
-    let list = list.map_err(|_| {
+    let Ok(list) = list else {
         let words = format!("failed to parse the output of function {image:?}: it is not UTF-8");
-        ElsewhereError::failed(words)
-    })?;
+        return Err(ElsewhereError::Failed {
+            words,
+            list: None,
+            log,
+            exit_code: status.code(),
+        });
+    };
     Ok(Evaluated { list, log })
 }
 

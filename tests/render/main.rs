@@ -12,6 +12,7 @@ mod repository;
 
 mod corpus;
 mod executables;
+mod journeys;
 mod runner;
 
 /// A list with nothing in it.

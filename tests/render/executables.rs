@@ -243,9 +243,9 @@ async fn children_end_with_the_function() {
 
 #[tokio::test]
 async fn children_end_with_the_time() {
-    let place = Place::with("f", "sleep 98762 & sleep 98762 & wait");
+    let place = Place::with("f", "echo stuck >&2; sleep 98762 & sleep 98762 & wait");
     let told = place.evaluate("f", soon()).await.unwrap_err();
-    let words = "function \"f\" did not end within 3 seconds".to_string();
+    let words = "function \"f\" did not end within 3 seconds (stuck)".to_string();
     assert_eq!(told, ElsewhereError::TimedOut(words));
     assert_no_sleepers("98762").await;
 }

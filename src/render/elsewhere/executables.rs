@@ -87,7 +87,7 @@ impl Executables {
         let scratch = Scratch::below(&self.scratch).map_err(|error| broken(image, &error))?;
         match run(&file, scratch.path(), &list, self.confines).await {
             Ok(ended) => judge(image, ended),
-            Err(cut) => Err(self.told(image, &cut)),
+            Err((cut, log)) => Err(self.told(image, &cut, log.trim_end())),
         }
     }
 
@@ -110,15 +110,19 @@ impl Executables {
         (is_executable && path.starts_with(&self.directory)).then_some(path)
     }
 
-    fn told(&self, image: &str, cut: &Cut) -> ElsewhereError {
+    fn told(&self, image: &str, cut: &Cut, log: &str) -> ElsewhereError {
         let Confines { time, answer, .. } = self.confines;
+        let said = match log {
+            "" => String::new(),
+            log => format!(" ({log})"),
+        };
         match cut {
             Cut::TimedOut => ElsewhereError::TimedOut(format!(
-                "function {image:?} did not end within {} seconds",
+                "function {image:?} did not end within {} seconds{said}",
                 time.as_secs_f32()
             )),
             Cut::TooLarge => ElsewhereError::TooLarge(format!(
-                "function {image:?} answered with more than {answer} bytes"
+                "function {image:?} answered with more than {answer} bytes{said}"
             )),
             Cut::Io(error) => broken(image, error),
         }

@@ -1,7 +1,7 @@
 //! What is told of a render beside its files: which functions ran, when, and how long each took. To the caller in the answer, and to
 //! whoever describes the revision later as an event of Kubernetes, which nobody waits for. In come steps and records.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -26,10 +26,10 @@ const MOST_BYTES: usize = 1000;
 /// What functions ran, and how long each took; empty if none did.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Report {
-    /// The functions by name and tag, each with its seconds.
+    /// The functions by name and tag, each with how long it took.
     functions: Vec<String>,
-    /// How long all took, in seconds.
-    seconds: f64,
+    /// How long all took.
+    took: Duration,
     /// Why the render failed, if it did.
     failure: Option<String>,
 }
@@ -39,11 +39,11 @@ impl Report {
     pub(super) fn of(steps: &[Step], failure: Option<&str>) -> Self {
         let told = |step: &Step| {
             let name = step.image.rsplit('/').next().unwrap_or_default();
-            format!("{name} {:.3}s", step.took.as_secs_f64())
+            format!("{name} {:.1?}", step.took)
         };
         Self {
             functions: steps.iter().map(told).collect(),
-            seconds: steps.iter().map(|step| step.took.as_secs_f64()).sum(),
+            took: steps.iter().map(|step| step.took).sum(),
             failure: failure.map(Into::into),
         }
     }
@@ -60,7 +60,7 @@ impl Report {
 
     fn event(&self) -> Event {
         let count = self.functions.len();
-        let mut note = format!("{count} function(s) in {:.3}s", self.seconds);
+        let mut note = format!("{count} function(s) in {:.1?}", self.took);
         if count > 0 {
             let _ = write!(note, ": {}", self.functions.join(", "));
         }
@@ -126,8 +126,6 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn steps(count: usize) -> Vec<Step> {
@@ -143,7 +141,7 @@ mod tests {
     fn a_render_is_told_with_what_each_function_took() {
         let report = Report::of(&steps(2), None);
         let event = report.event();
-        let note = "2 function(s) in 0.024s: f0:v1 0.012s, f1:v1 0.012s";
+        let note = "2 function(s) in 24.0ms: f0:v1 12.0ms, f1:v1 12.0ms";
         assert_eq!(
             (event.reason.as_str(), event.note.as_deref()),
             ("Rendered", Some(note))
@@ -153,7 +151,7 @@ mod tests {
         let metadata = serde_json::to_value(status.result.metadata).unwrap();
         let want = serde_json::json!({
             "creationTimestamp": "1970-01-01T00:00:00Z",
-            "annotations": {DURATIONS: "f0:v1 0.012s, f1:v1 0.012s"},
+            "annotations": {DURATIONS: "f0:v1 12.0ms, f1:v1 12.0ms"},
         });
         assert_eq!(metadata, want);
     }
@@ -165,7 +163,7 @@ mod tests {
             (failed.reason.as_str(), failed.note.as_deref()),
             (
                 "RenderFailed",
-                Some("it is broken; 1 function(s) in 0.012s: f0:v1 0.012s")
+                Some("it is broken; 1 function(s) in 12.0ms: f0:v1 12.0ms")
             )
         );
         for report in [

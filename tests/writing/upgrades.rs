@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    desk::{Answer, Desk, Examined, config_map, kptfile},
+    desk::{Answer, Desk, Examined, JSON, config_map, kptfile},
     git_server::git,
 };
 
@@ -93,6 +93,7 @@ pub async fn a_package_from_its_upstream_to_the_next(examined: &Examined) {
         took.as_str().unwrap().starts_with("set-labels:v0.2 "),
         "{took}"
     );
+    the_render_is_told(&desk, "r.down.w2").await;
     publish(&desk, "r.down.w2").await;
     let three = ["r.up.w1", "r.up.w2", "r.down.w2"];
     desk.make("down", "w3", upgrade(three, "resource-merge"))
@@ -118,6 +119,24 @@ pub async fn a_package_from_its_upstream_to_the_next(examined: &Examined) {
             .iter()
             .any(|it| it["type"] == "Rendered" && it["status"] == "True")
     );
+}
+
+/// There is an event of a render, for whoever describes the revision.
+async fn the_render_is_told(desk: &Desk, name: &str) {
+    let namespace = &desk.namespace;
+    let uri = format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events");
+    desk.eventually("an event of the render", async || {
+        let list = desk.examined.send("GET", &uri, (JSON, Vec::new())).await;
+        let list = list.is(200);
+        let mut events = list["items"].as_array()?.iter();
+        let event = events
+            .find(|event| event["regarding"]["name"] == name && event["reason"] == "Rendered")?;
+        let note = event["note"].as_str()?;
+        assert!(note.starts_with("1 function(s) in ") && note.contains("set-labels:v0.2 "));
+        assert_eq!(event["regarding"]["kind"], "PackageRevision");
+        Some(())
+    })
+    .await;
 }
 
 /// Onto the same, backwards and to another package it goes; with what is gone or broken it does not, and changes nothing.

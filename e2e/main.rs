@@ -61,3 +61,5 @@ mod strangers;
 #[path = "../tests/contract/subject.rs"]
 mod subject;
 mod traces;
+#[path = "../tests/writing/upgrades.rs"]
+mod upgrades;

@@ -203,7 +203,7 @@ pub fn renderer(flags: &config::Functions, scratch: &Path) -> anyhow::Result<Ren
     );
     let at_once = usize::try_from(flags.max_renders)?;
     let prefix = &flags.default_image_prefix;
-    Ok(Renderer::new(functions, prefix, at_once))
+    Ok(Renderer::new(functions, prefix, at_once).within(flags.function_timeout))
 }
 
 /// Returns whether records are served that are fresh enough, and what is to be remarked. They were heard of so long ago; if

@@ -7,6 +7,7 @@ use super::{
     About, Call, Engine, Error, Record,
     found::{Outline, kptfile_of},
     locks::Lock,
+    report::Report,
     source::Source,
     surroundings::{Home, Standing},
     wish::user_metadata,
@@ -47,12 +48,14 @@ impl Engine {
         let lock = self.parts.locks.take(&name);
         let lock = lock.ok_or_else(|| busy(namespace, &creation))?;
         self.check_place(&name, &creation)?;
-        let source = self.new_files(&creation, call).await?;
+        let (source, report) = self.new_files(&creation, call).await?;
         let undertaking = self.beginning(creation, source, call);
         if call.dry_run {
             return Ok(undertaking.rehearsed_beginning());
         }
-        self.begin(undertaking, lock, call).await
+        let record = self.begin(undertaking, lock, call).await?;
+        self.tell(&record, &report, call);
+        Ok(record)
     }
 
     async fn begin(
@@ -169,9 +172,9 @@ impl Engine {
         own.map(|(_, package)| package.path().to_owned()).collect()
     }
 
-    /// Returns the files that a new revision begins with.
-    async fn new_files(&self, creation: &Creation, call: &Call) -> Result<Source, Error> {
-        let mut source = self.first_files(creation).await?;
+    /// Returns the files that a new revision begins with, and what was rendered for it.
+    async fn new_files(&self, creation: &Creation, call: &Call) -> Result<(Source, Report), Error> {
+        let mut source = self.first_files(creation, call).await?;
         let files = &mut source.files;
         let changes = strategy::creation_changes(&creation.input);
         if !changes.is_empty() {
@@ -185,8 +188,9 @@ impl Engine {
         }
         let name = creation.input.object.metadata.name.clone();
         let about = (name.as_deref().unwrap_or_default(), "spec.tasks[0]");
-        source.files = self.rendered(source.files, about, call).await?;
-        Ok(source)
+        let (files, report) = self.rendered(source.files, about, call).await?;
+        let tree = source.tree;
+        Ok((Source { files, tree }, report))
     }
 
     fn beginning(&self, creation: Creation, source: Source, call: &Call) -> Undertaking {

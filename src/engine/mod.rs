@@ -13,6 +13,7 @@ mod locks;
 mod packages;
 mod records;
 mod render;
+mod report;
 mod resources;
 mod source;
 mod surroundings;

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use super::{
     Call, Engine, Error, Record,
     found::{Outline, kptfile_of},
-    render::{NOT_PUSHED, PUSHED, failed, only_reports},
+    render::{NOT_PUSHED, PUSHED, failed, is_light, only_reports},
+    report::Report,
     update::{key_of, observed, written},
     write::{Base, Setback, Undertaking},
 };
@@ -14,6 +15,7 @@ use crate::{
     api::{PackageRev, RenderStatus},
     cache::Name,
     package::{Files, KPTFILE, Lifecycle, Violation, check_files, has_pipeline, heal},
+    render::Rendered,
     sync::Work,
 };
 
@@ -55,23 +57,21 @@ impl Engine {
             let current = self.files(&record).await?;
             let (texts, binary) = sort(&current);
             let wanted = edit(&record, &texts, &binary)?;
-            let files = heal(with_binary(wanted, &current, &binary), &current);
+            let files = with_binary(wanted, &current, &binary);
+            let (files, current) = self.healed(files, current, call).await?;
             if files == current && !may_render(&record, &files) {
-                let status = None;
                 return Ok(Replaced {
                     record,
                     files,
-                    status,
+                    status: None,
                 });
             }
             check(name, &record, &files)?;
-            let unchanged = files == current;
-            let mut rendered = self.render(files, call).await?;
-            if unchanged && only_reports(&rendered.files, &current) {
-                // What its functions say when they have nothing to do is no reason to write.
-                rendered.files.clone_from(&current);
-            }
+            let (rendered, mut report) = self.outcome(files, &current, call).await?;
             let failure = rendered.error.as_deref();
+            if failure.is_some() {
+                self.tell(&record, &std::mem::take(&mut report), call);
+            }
             if let Some(why) = failure.filter(|_| !pushes_on_failure(&record)) {
                 return Err(failed(&name.name, FIELD, NOT_PUSHED, why).into());
             }
@@ -92,13 +92,48 @@ impl Engine {
                 return done(undertaking.rehearsed(&record, Lifecycle::Draft));
             }
             match self.carry_out(undertaking, lock, call).await {
-                Ok(Some(record)) => return done(record),
+                Ok(Some(record)) => {
+                    self.tell(&record, &report, call);
+                    return done(record);
+                }
                 Ok(None) => return Err(Error::NotFound(super::About::Request).into()),
                 Err(Setback::Told(error)) => return Err(error.into()),
                 Err(_) if patient => self.moved_on(&base, call).await?,
                 Err(_) => return Err(Error::Modified.into()),
             }
         }
+    }
+
+    /// Returns the new files with the comments that they lost, and the current ones.
+    async fn healed(
+        &self,
+        files: Files,
+        current: Files,
+        call: &Call,
+    ) -> Result<(Files, Files), Error> {
+        let is_light = is_light([&files, &current]);
+        let work = move || (heal(files, &current), current);
+        self.weighed(is_light, work, call).await
+    }
+
+    /// Returns what files become, and what is told of that.
+    async fn outcome(
+        &self,
+        files: Files,
+        current: &Files,
+        call: &Call,
+    ) -> Result<(Rendered, Report), Error> {
+        let unchanged = files == *current;
+        let mut rendered = self.render(files, call).await?;
+        if unchanged && only_reports(&rendered.files, current) {
+            // What its functions say when they have nothing to do is no reason to write.
+            rendered.files.clone_from(current);
+        }
+        let report = Report::of(&rendered.steps, rendered.error.as_deref());
+        if let Some(status) = &mut rendered.status {
+            report.put(status, (self.sync().clock)());
+        }
+        Ok((rendered, report))
     }
 
     async fn replacement(

@@ -2,8 +2,9 @@
 //! registered. In comes a creation, out come files. What is taken from elsewhere is read and never trusted.
 
 use super::{
-    Engine, Error, Record,
+    Call, Engine, Error, Record,
     create::{Creation, invalid},
+    render::is_light,
     update::observed,
 };
 use crate::{
@@ -38,13 +39,17 @@ impl From<Files> for Source {
 
 impl Engine {
     /// Returns the files that a creation begins with, before its user's wishes.
-    pub(super) async fn first_files(&self, creation: &Creation) -> Result<Source, Error> {
+    pub(super) async fn first_files(
+        &self,
+        creation: &Creation,
+        call: &Call,
+    ) -> Result<Source, Error> {
         let path = self.path(creation).await?;
         let task = &creation.task;
         match (&task.init, &task.clone, &task.edit, &task.upgrade) {
             (Some(init), ..) => Ok(tasks::init(&creation.key.package.package, init).into()),
-            (_, Some(clone), ..) => self.cloned(creation, clone, path).await,
-            (_, _, _, Some(upgrade)) => self.upgraded(creation, upgrade).await,
+            (_, Some(clone), ..) => self.cloned(creation, (clone, path), call).await,
+            (_, _, _, Some(upgrade)) => self.upgraded(creation, upgrade, call).await,
             (_, _, Some(edit), _) => {
                 let source = edit.source_ref.as_ref().map_or("", |source| &source.name);
                 self.copied(creation, source).await
@@ -82,8 +87,8 @@ impl Engine {
     async fn cloned(
         &self,
         creation: &Creation,
-        clone: &CloneTask,
-        path: String,
+        (clone, path): (&CloneTask, String),
+        call: &Call,
     ) -> Result<Source, Error> {
         let (source, lock) = match &clone.upstream_ref {
             UpstreamPackage {
@@ -102,7 +107,9 @@ impl Engine {
             deployed_as: creation.home.target.subject.deployment.then_some(path),
         };
         let Source { files, tree } = source;
-        let files = tasks::clone(files, &target);
+        let is_light = is_light([&files]);
+        let work = move || tasks::clone(files, &target);
+        let files = self.weighed(is_light, work, call).await?;
         let files = files.map_err(|problem| creation.unfit(SOURCE, &problem))?;
         Ok(Source { files, tree })
     }

@@ -10,6 +10,7 @@ use super::{
     found::{Outline, kptfile_of},
     locks::Lock,
     records::{Records, Unwritten},
+    report::Report,
     surroundings::Home,
     wish::{Wish, carried, wish},
     write::{Base, Setback, Undertaking},
@@ -168,12 +169,15 @@ impl Engine {
                 metadata,
             } => {
                 let content = (to, content.as_slice(), taken);
-                let undertaking = self.undertake(&record, content, metadata, call).await?;
+                let undertaking = self.undertake(&record, content, metadata, call);
+                let (undertaking, report) = undertaking.await?;
                 if call.dry_run {
                     return Ok(undertaking.rehearsed(&record, to));
                 }
                 let done = self.carry_out(undertaking, lock, call).await?;
-                done.ok_or_else(|| Error::NotFound(About::Request).into())
+                let done = done.ok_or(Error::NotFound(About::Request))?;
+                self.tell(&done, &report, call);
+                Ok(done)
             }
         }
     }
@@ -221,35 +225,33 @@ impl Engine {
         }
     }
 
-    /// Returns what is to be done to Git.
+    /// Returns what is to be done to Git, and what was rendered for it.
     async fn undertake(
         &self,
         record: &Record,
         (to, content, taken): (Lifecycle, &[Change], i64),
         metadata: UserMetadata,
         call: &Call,
-    ) -> Result<Undertaking, Error> {
+    ) -> Result<(Undertaking, Report), Error> {
         let home = self.home_of(record).await?;
         let observed = observed(record)?;
-        let mut outline = Outline::of(observed);
+        let (mut outline, mut report) = (Outline::of(observed), Report::default());
         let unrendered = to == Lifecycle::Proposed && failed_to_render(observed);
         let step = if content.is_empty() && !unrendered {
             self.step(record, observed, (to, taken))?
         } else {
             let files = self.edited(record, content).await?;
             let name = name_of(record).name;
-            let files = self.rendered(files, (&name, "spec"), call).await?;
+            let rendered = self.rendered(files, (&name, "spec"), call).await?;
+            let files;
+            (files, report) = rendered;
             let kptfile = files.get(KPTFILE).map_or(&[][..], Vec::as_slice);
             outline.kptfile = kptfile_of(kptfile);
             written(observed, files, to == Lifecycle::Proposed)
         };
         let known = (home, key_of(record, observed), record.clone());
-        Ok(undertaking(
-            known,
-            step,
-            (outline, to),
-            (metadata, call, self),
-        ))
+        let undertaking = undertaking(known, step, (outline, to), (metadata, call, self));
+        Ok((undertaking, report))
     }
 
     /// Returns what brings a revision from where it is in its life to where it is wanted; numbers up to `taken` are not

@@ -2,8 +2,9 @@
 //! the files that it begins with.
 
 use super::{
-    Engine, Error, Record,
+    Call, Engine, Error, Record,
     create::Creation,
+    render::is_light,
     source::{Source, is_on_branch, lock_of},
     update::observed,
 };
@@ -26,6 +27,7 @@ impl Engine {
         &self,
         creation: &Creation,
         task: &UpgradeTask,
+        call: &Call,
     ) -> Result<Source, Error> {
         let old = self
             .source_of(creation, ("oldUpstreamRef", &task.old_upstream_ref))
@@ -53,7 +55,9 @@ impl Engine {
             strategy: Strategy::of(&task.strategy),
             origin: lock_of(observed(&new)?).into(),
         };
-        let merged = tasks::upgrade(&old, &upstream, &files, &target);
+        let is_light = is_light([&old, &upstream, &files]);
+        let work = move || tasks::upgrade(&old, &upstream, &files, &target);
+        let merged = self.weighed(is_light, work, call).await?;
         let files = merged.map_err(|problem| {
             let why = format!(
                 "error updating the package {:?} to revision {:?}: {problem}",

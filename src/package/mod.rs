@@ -3,6 +3,7 @@
 
 mod files;
 mod heal;
+mod ignored;
 mod key;
 pub mod kptfile;
 mod lifecycle;
@@ -21,6 +22,7 @@ pub use files::{
     MOST_DEPTH, MOST_FILES, check_files, is_harmless,
 };
 pub use heal::heal;
+pub use ignored::{IGNORED, Ignored};
 pub use key::{PackageKey, RevisionKey, Unnameable, is_name, revision_number};
 pub use lifecycle::Lifecycle;
 pub use overlap::{Overlap, clone_exists, overlap, workspace_taken};

@@ -135,7 +135,7 @@ fn default_path(object: &Value) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::*;
+    use super::{super::Audience, *};
 
     fn files() -> Files {
         let kptfile = "apiVersion: kpt.dev/v1\nkind: Kptfile\nmetadata: {name: p}\n";
@@ -167,7 +167,7 @@ mod tests {
 
     fn placed(package: &str, item: Item) -> Result<String, String> {
         let files = files();
-        let tree = Tree::read(&files).unwrap();
+        let tree = Tree::read(&files, &Audience::default()).unwrap();
         let bounds = Bounds {
             tree: &tree,
             files: &files,
@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn a_package_keeps_its_kptfile_and_a_place_its_resource() {
         let files = files();
-        let tree = Tree::read(&files).unwrap();
+        let tree = Tree::read(&files, &Audience::default()).unwrap();
         let before = tree.items().unwrap();
         assert_eq!(check(&before, &before), Ok(()));
         assert_eq!(check(&[], &[]), Ok(()));

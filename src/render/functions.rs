@@ -158,24 +158,34 @@ impl Runner for Function<'_> {
 impl Function<'_> {
     fn at_its_host(&self, list: &mut List) -> Result<Ran, Failure> {
         let handle = &self.functions.handle;
+        // What is done elsewhere is given up with its future.
         let evaluated = match &self.host {
             Host::Here(native) => return here(*native, list),
             Host::Executable(executables) => {
-                handle.block_on(executables.evaluate(&self.image, wire::encode(list)))
+                let evaluating = executables.evaluate(&self.image, wire::encode(list));
+                handle.block_on(list.audience.stays_for(evaluating))?
             }
             Host::Path(executables, path) => {
-                let list = wire::encode(list);
-                handle.block_on(executables.evaluate_at(path, &self.image, list))
+                let evaluating = executables.evaluate_at(path, &self.image, wire::encode(list));
+                handle.block_on(list.audience.stays_for(evaluating))?
             }
             Host::Runner(runner) => {
-                handle.block_on(runner.evaluate(&self.image, wire::encode(list)))
+                let evaluating = runner.evaluate(&self.image, wire::encode(list));
+                handle.block_on(list.audience.stays_for(evaluating))?
             }
         };
-        let Evaluated { list: text, log } = evaluated.map_err(|error| failure(&error, list))?;
-        let (items, results) = wire::decode(&text, list).map_err(|why| Failure {
-            message: format!("what the function answered makes no sense: {why}"),
-            ..Failure::default()
-        })?;
+        let Evaluated { list: text, log } = evaluated.map_err(|error| failure(error, list))?;
+        let decoded = wire::decode(&text, list);
+        let (items, results) = match decoded {
+            Ok(decoded) => decoded,
+            Err(why) => {
+                return Err(Failure {
+                    message: format!("what the function answered makes no sense: {why}"),
+                    stderr: log,
+                    ..Failure::default()
+                });
+            }
+        };
         list.items = items;
         Ok(Ran {
             results,
@@ -195,14 +205,24 @@ fn here(native: Native, list: &mut List) -> Result<Ran, Failure> {
     })
 }
 
-fn failure(error: &ElsewhereError, input: &List) -> Failure {
-    let list = match error {
-        ElsewhereError::Failed { list, .. } => list.as_deref(),
-        _ => None,
+fn failure(error: ElsewhereError, input: &List) -> Failure {
+    let message = error.to_string();
+    let ElsewhereError::Failed {
+        list,
+        log,
+        exit_code,
+        ..
+    } = error
+    else {
+        return message.into();
     };
-    let decoded = list.and_then(|text| wire::decode(text, input).ok());
+    let decoded = list
+        .as_ref()
+        .and_then(|text| wire::decode(text, input).ok());
     Failure {
-        message: error.to_string(),
+        message,
         results: decoded.map(|(_, results)| results).unwrap_or_default(),
+        stderr: log,
+        exit_code,
     }
 }

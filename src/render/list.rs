@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::Audience;
 use crate::api::ResultItem;
 
 /// Where a resource is kept. Functions elsewhere are told by annotations; in this program these are not in the object.
@@ -30,12 +31,21 @@ pub struct Item {
 }
 
 /// What a function works on.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct List {
     /// The resources, in their order. A function changes, adds and removes them here.
     pub items: Vec<Item>,
     /// The function's config, if it is given one.
     pub config: Option<Value>,
+    /// Who waits for it. A function that is asked for much asks this now and then.
+    pub audience: Audience,
+}
+
+impl PartialEq for List {
+    /// Returns whether two lists say the same, whoever waits for them.
+    fn eq(&self, other: &Self) -> bool {
+        (&self.items, &self.config) == (&other.items, &other.config)
+    }
 }
 
 /// That a function failed.
@@ -45,6 +55,20 @@ pub struct Failure {
     pub message: String,
     /// What it reported until then, and of the failure.
     pub results: Vec<ResultItem>,
+    /// What it wrote to standard error; empty for one in this program.
+    pub stderr: String,
+    /// The status that its process ended with; nothing if it has none.
+    pub exit_code: Option<i32>,
+}
+
+impl From<String> for Failure {
+    /// Returns the failure of a function that reported nothing.
+    fn from(message: String) -> Self {
+        Self {
+            message,
+            ..Self::default()
+        }
+    }
 }
 
 /// A function in this program: changes the list and returns its reports.

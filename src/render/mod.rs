@@ -4,11 +4,11 @@
 //! reported. It reads and writes nothing but that: a render is a function of files and functions. What no function touched keeps
 //! its bytes, and a package without functions is not touched at all.
 
+mod audience;
 mod blueprint;
 mod bounds;
 pub mod elsewhere;
 mod functions;
-mod ignored;
 mod image;
 mod images;
 mod krm;
@@ -28,6 +28,7 @@ mod tree;
 mod versions;
 pub mod wire;
 
+pub use audience::Audience;
 pub use functions::{Current, Functions};
 pub use image::DEFAULT_IMAGE_PREFIX;
 pub use images::catalogued;
@@ -38,6 +39,8 @@ pub use runner::{Ran, Runner, Runners};
 pub use status::Step;
 pub use table::{Found, Refusal, Table};
 pub use tally::Tally;
+
+use std::time::Duration;
 
 use crate::{
     api::RenderStatus,
@@ -57,15 +60,18 @@ const PARENTS_FIRST: &str = "kpt.dev/bfs-rendering";
 pub struct Options<'a> {
     /// Before the images that are written without a directory.
     pub image_prefix: &'a str,
-    /// Asked before every function: whether nobody waits for the outcome any more.
-    pub is_cancelled: &'a dyn Fn() -> bool,
+    /// Who waits for the outcome: when nobody does, the render ends soon, wherever it is.
+    pub audience: Audience,
+    /// How long each function of this program may take; those elsewhere have limits of their own.
+    pub limit: Duration,
 }
 
 impl Default for Options<'_> {
     fn default() -> Self {
         Self {
             image_prefix: DEFAULT_IMAGE_PREFIX,
-            is_cancelled: &|| false,
+            audience: Audience::default(),
+            limit: Duration::from_mins(1),
         }
     }
 }
@@ -141,7 +147,7 @@ fn hydrated(
     steps: &mut Vec<Step>,
 ) -> Result<Files, Failed> {
     let early = |why: String| (None, why);
-    let tree = Tree::read(files).map_err(early)?;
+    let tree = Tree::read(files, &options.audience).map_err(early)?;
     let root = kptfile(files, "").map_err(early)?;
     let (is_kept, by_levels) = (root.says(SAVE_ON_FAILURE), root.says(PARENTS_FIRST));
     let mut run = Run {
@@ -176,9 +182,9 @@ fn hydrated(
     });
     *steps = std::mem::take(&mut run.steps);
     match ran {
-        Ok(()) => output::write(files, &tree, &run.items, true).map_err(early),
+        Ok(()) => run.written((files, &tree), true).map_err(early),
         Err(why) => {
-            let made = is_kept.then(|| output::write(files, &tree, &run.items, false).ok());
+            let made = is_kept.then(|| run.written((files, &tree), false).ok());
             Err((made.flatten(), why))
         }
     }

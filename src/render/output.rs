@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use super::{Item, blueprint, krm, tree::Tree};
+use super::{Audience, Item, blueprint, krm, tree::Tree};
 use crate::package::{Files, KPTFILE, check_files};
 
 /// Returns the files with the resources in them: what did not change keeps its bytes. With `prune`, files of which all resources are gone
 /// are gone; without, they stay.
 ///
 /// # Errors
-/// A sentence: the functions made what can't be stored.
+/// A sentence: the functions made what can't be stored, or nobody waits for it.
 pub(super) fn write(
-    files: &Files,
-    tree: &Tree,
+    (files, tree): (&Files, &Tree),
     items: &[Item],
     prune: bool,
+    audience: &Audience,
 ) -> Result<Files, String> {
     let marked: Vec<Item> = items.iter().map(|item| marked(item, tree)).collect();
     let mut by_file: BTreeMap<String, Vec<&Item>> = BTreeMap::new();
@@ -30,6 +30,7 @@ pub(super) fn write(
         }
     }
     for (path, mut items) in by_file {
+        audience.check()?;
         items.sort_by_key(|item| item.place.index);
         let text = match tree.layouts.get(path.as_str()) {
             Some(layout) => layout.with(&path, &items),

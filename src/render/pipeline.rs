@@ -248,7 +248,7 @@ fn config_map(map: &BTreeMap<String, Option<String>>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::package::Files;
+    use crate::{package::Files, render::Audience};
 
     fn files(pipeline: &str) -> Files {
         let kptfile = format!(
@@ -279,7 +279,7 @@ mod tests {
     fn calls(pipeline: &str) -> Result<Vec<Call>, String> {
         let files = files(pipeline);
         let kptfile = Kptfile::read("Kptfile", &files["Kptfile"])?;
-        let tree = Tree::read(&files)?;
+        let tree = Tree::read(&files, &Audience::default())?;
         let reader = Reader {
             tree: &tree,
             package: "",

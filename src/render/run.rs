@@ -3,17 +3,20 @@
 use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
+    time::Instant,
 };
 
 use serde_json::Value;
 
 use super::{
-    Failure, Item, List, Options, Place, Ran, Runner, Runners, Step,
+    Audience, Failure, Item, List, Options, Place, Ran, Runner, Runners, Step,
     bounds::{Bounds, check},
-    krm,
+    krm, output,
     pipeline::{Call, Config, Kind},
     selector::selects,
+    tree::Tree,
 };
+use crate::package::Files;
 
 /// The function of a call, once it has been asked for.
 type Found<'r> = Result<Box<dyn Runner + 'r>, String>;
@@ -93,21 +96,34 @@ impl Run<'_> {
         done.map_err(|why| format!("pkg {shown}: pipeline.run: {why}"))
     }
 
+    /// Returns the files of the package as the functions left them; without `prune`, none is taken away.
+    ///
+    /// # Errors
+    /// As [`output::write`].
+    pub(super) fn written(
+        &self,
+        (files, tree): (&Files, &Tree),
+        prune: bool,
+    ) -> Result<Files, String> {
+        output::write((files, tree), &self.items, prune, &self.options.audience)
+    }
+
     fn function(
         &mut self,
         bounds: &Bounds,
         ready: &Ready,
         items: &mut Vec<Item>,
     ) -> Result<(), String> {
-        if (self.options.is_cancelled)() {
-            return Err("the render was cancelled".into());
-        }
+        self.options.audience.check()?;
         let call = &ready.call;
-        let (ran, list) = run(ready, items);
+        let begun = Instant::now();
+        let audience = self.options.audience.within(self.options.limit);
+        let (ran, list) = run(ready, items, audience);
         let step = Step {
             kind: call.kind,
             name: call.name.clone(),
             image: call.image.clone(),
+            took: begun.elapsed(),
             ..Step::default()
         };
         let (step, list) = match ran {
@@ -137,8 +153,13 @@ impl Run<'_> {
             }
             Err(message) => {
                 let why = message.clone();
-                let results = step.results.clone();
-                self.steps.push(step.failed(Failure { message, results }));
+                let failure = Failure {
+                    message,
+                    results: step.results.clone(),
+                    stderr: step.stderr.clone(),
+                    exit_code: None,
+                };
+                self.steps.push(step.failed(failure));
                 Err(format!("func eval {:?} failed: {why}", call.image))
             }
         }
@@ -146,21 +167,18 @@ impl Run<'_> {
 }
 
 /// Runs a function over what it selects. One that panics has failed.
-fn run(ready: &Ready, items: &[Item]) -> (Result<Ran, Failure>, List) {
+fn run(ready: &Ready, items: &[Item], audience: Audience) -> (Result<Ran, Failure>, List) {
     let call = &ready.call;
     let selected = items.iter().filter(|item| is_selected(call, item));
     let mut list = List {
         items: selected.cloned().collect(),
         config: config(call, items),
-    };
-    let failed = |message: String| Failure {
-        message,
-        results: Vec::new(),
+        audience,
     };
     let ran = match &ready.runner {
-        Err(why) => Err(failed(why.clone())),
+        Err(why) => Err(why.clone().into()),
         Ok(runner) => catch_unwind(AssertUnwindSafe(|| runner.run(&mut list)))
-            .unwrap_or_else(|_| Err(failed("KRM function panicked".into()))),
+            .unwrap_or_else(|_| Err("KRM function panicked".to_owned().into())),
     };
     (ran, list)
 }

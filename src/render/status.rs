@@ -1,5 +1,7 @@
 //! What is told of a render: to the caller, and in the package's own Kptfile.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
 use super::{Failure, pipeline::Kind};
@@ -36,6 +38,10 @@ pub struct Step {
     pub results: Vec<ResultItem>,
     /// Why it failed; nothing if it did not.
     pub failure: Option<String>,
+    /// The status that its process ended with, if it has one and failed.
+    pub exit_code: Option<i32>,
+    /// How long it took.
+    pub took: Duration,
 }
 
 impl Step {
@@ -43,13 +49,18 @@ impl Step {
     pub(super) fn failed(self, failure: Failure) -> Self {
         Self {
             results: failure.results,
+            stderr: failure.stderr,
             failure: Some(failure.message),
+            exit_code: failure.exit_code,
             ..self
         }
     }
 
     fn exit_code(&self) -> i64 {
-        i64::from(self.failure.is_some())
+        let failed = i64::from(self.failure.is_some());
+        // One that failed though its process ended well has failed all the same.
+        self.exit_code
+            .map_or(failed, |code| i64::from(code).max(failed))
     }
 
     fn told(&self) -> impl Iterator<Item = ResultItem> {

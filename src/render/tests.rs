@@ -2,8 +2,6 @@
 
 mod failures;
 
-use std::cell::Cell;
-
 use serde_json::{Value, json};
 
 use super::*;
@@ -17,10 +15,6 @@ struct Elsewhere(Native);
 
 impl Runner for Elsewhere {
     fn run(&self, list: &mut List) -> Result<Ran, Failure> {
-        let failed = |message: String| Failure {
-            message,
-            ..Failure::default()
-        };
         let told = yaml::documents(&wire::encode(list)).unwrap().remove(0);
         let mut inner = List::default();
         for object in told["items"].as_array().unwrap() {
@@ -38,7 +32,7 @@ impl Runner for Elsewhere {
             .map(|item| sorted(item.object))
             .collect();
         let answer = yaml::emit(&json!({"kind": "ResourceList", "items": items}));
-        (list.items, _) = wire::decode(&answer, list).map_err(failed)?;
+        (list.items, _) = wire::decode(&answer, list)?;
         Ok(Ran {
             stderr: "done".into(),
             ..Ran::default()
@@ -111,10 +105,7 @@ fn annotate(list: &mut List) -> Result<Vec<ResultItem>, Failure> {
 }
 
 fn fail(_: &mut List) -> Result<Vec<ResultItem>, Failure> {
-    Err(Failure {
-        message: "it is broken".into(),
-        results: Vec::new(),
-    })
+    Err("it is broken".to_owned().into())
 }
 
 fn report(_: &mut List) -> Result<Vec<ResultItem>, Failure> {
@@ -123,6 +114,8 @@ fn report(_: &mut List) -> Result<Vec<ResultItem>, Failure> {
     Err(Failure {
         message: "found errors".into(),
         results,
+        stderr: "about errors".into(),
+        exit_code: Some(3),
     })
 }
 
@@ -134,6 +127,15 @@ fn functions() -> Functions {
         ("report", report),
         ("nothing", |_| DONE),
         ("panic", |_| panic!("never mind")),
+        ("patient", |list| {
+            loop {
+                list.audience.check()?;
+            }
+        }),
+        ("send-away", |list| {
+            list.audience.leave();
+            DONE
+        }),
         ("drop-all", |list| {
             list.items.clear();
             DONE

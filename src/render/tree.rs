@@ -2,13 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Item, Place, ignored::Ignored, krm, layout::Layout};
-use crate::package::{Files, KPTFILE};
-
-/// The file that says what no function sees.
-const IGNORED: &str = ".krmignore";
-/// Most bytes of that: every rule is tried with every file.
-const MOST_BYTES_OF_IGNORED: usize = 16 << 10;
+use super::{Audience, Item, Place, krm, layout::Layout};
+use crate::package::{Files, IGNORED, Ignored, KPTFILE};
 
 /// A package with its subpackages.
 #[derive(Debug)]
@@ -25,8 +20,8 @@ impl<'a> Tree<'a> {
     /// Returns what is in the files of a package.
     ///
     /// # Errors
-    /// A sentence: a file of resources can't be read.
-    pub(super) fn read(files: &'a Files) -> Result<Self, String> {
+    /// A sentence: a file of resources can't be read, or nobody waits for it.
+    pub(super) fn read(files: &'a Files, audience: &Audience) -> Result<Self, String> {
         let kptfiles = files.keys().filter_map(|path| path.strip_suffix(KPTFILE));
         let is_directory = |directory: &&str| directory.is_empty() || directory.ends_with('/');
         let packages = kptfiles.filter(is_directory);
@@ -41,17 +36,13 @@ impl<'a> Tree<'a> {
         for package in &tree.packages {
             let path = krm::joined(package, IGNORED);
             if let Some(content) = files.get(&path) {
-                if content.len() > MOST_BYTES_OF_IGNORED {
-                    return Err(format!(
-                        "{path}: it has more than {MOST_BYTES_OF_IGNORED} bytes"
-                    ));
-                }
-                let rules = Ignored::read(&String::from_utf8_lossy(content));
+                let rules = Ignored::of(content).map_err(|why| format!("{path}: {why}"))?;
                 tree.ignored.insert(package, rules);
             }
         }
         for (path, content) in files {
             if krm::is_resource(path) && !tree.is_ignored(path) {
+                audience.check()?;
                 let text =
                     std::str::from_utf8(content).map_err(|_| format!("{path}: it is not UTF-8"))?;
                 let layout = Layout::read(text).map_err(|why| format!("{path}: {why}"))?;
@@ -164,7 +155,7 @@ mod tests {
             "d/x.yaml",
         ];
         let files = files(&paths.map(|path| (path, "")));
-        let tree = Tree::read(&files).unwrap();
+        let tree = Tree::read(&files, &Audience::default()).unwrap();
         assert_eq!(tree.parents_first(false), ["", "a", "a/b/c", "a-x", "b/c"]);
         assert_eq!(tree.parents_first(true), ["", "a", "a-x", "b/c", "a/b/c"]);
         assert_eq!(tree.children_first(), ["a/b/c", "a", "a-x", "b/c", ""]);
@@ -196,7 +187,7 @@ mod tests {
                 "{\"apiVersion\": \"v1\", \"kind\": \"K\", \"metadata\": {\"name\": \"n\"}}",
             ),
         ]);
-        let tree = Tree::read(&files).unwrap();
+        let tree = Tree::read(&files, &Audience::default()).unwrap();
         let items = tree.items().unwrap();
         let places: Vec<_> = items
             .iter()
@@ -223,7 +214,7 @@ mod tests {
             ("- a\n", "only KRM"),
         ] {
             let files = files(&[("Kptfile", ""), ("d/a.yaml", content)]);
-            let told = Tree::read(&files).and_then(|tree| tree.items());
+            let told = Tree::read(&files, &Audience::default()).and_then(|tree| tree.items());
             let told = told.unwrap_err();
             assert!(told.contains(word), "{told}");
         }

@@ -1,6 +1,6 @@
 //! The packages of real repositories upgraded from each version to the next.
 
-use std::{collections::BTreeMap, fmt::Write as _, sync::LazyLock};
+use std::{fmt::Write as _, sync::LazyLock};
 
 use porch::{
     package::{
@@ -14,8 +14,7 @@ use porch::{
 use serde_json::Value;
 
 use crate::{
-    git_server::git,
-    packages::files,
+    packages::{Step, steps},
     repository::{Repository, bundles},
 };
 
@@ -23,6 +22,8 @@ use crate::{
 const OURS: &str = "example.com/ours";
 /// The comment that such a user writes above them.
 const COMMENT: &str = "# this is ours\n";
+/// Set to try every step, and not only some.
+const EVERY: &str = "PORCH_TEST_ALL";
 /// How many steps are tried, and how large the largest package is, in bytes: a build for tests is slow.
 const MOST: usize = 12;
 const LARGEST: usize = 20_000;
@@ -32,39 +33,6 @@ const ALL: [Strategy; 4] = [
     Strategy::ForceDeleteReplace,
     Strategy::CopyMerge,
 ];
-
-/// Two versions of a package, one after the other.
-struct Step {
-    title: String,
-    old: Files,
-    new: Files,
-}
-
-/// Returns all steps between consecutive versions of the packages of a repository.
-fn steps(repository: &Repository) -> Vec<Step> {
-    let tags = git(&repository.bare(), &["tag", "--list"]);
-    let mut versions: BTreeMap<&str, Vec<(Vec<u64>, &str)>> = BTreeMap::new();
-    for tag in tags.lines() {
-        let Some((directory, version)) = tag.rsplit_once("/v") else {
-            continue;
-        };
-        let numbers = version.split('.').map_while(|part| part.parse().ok());
-        let all = versions.entry(directory).or_default();
-        all.push((numbers.collect(), tag));
-    }
-    let mut steps = Vec::new();
-    for (directory, mut tags) in versions {
-        tags.sort_unstable();
-        for pair in tags.windows(2) {
-            let [old, new] = [pair[0].1, pair[1].1].map(|tag| files(repository, tag, directory));
-            if old.contains_key("Kptfile") && new.contains_key("Kptfile") {
-                let title = format!("{} to {}", pair[0].1, pair[1].1);
-                steps.push(Step { title, old, new });
-            }
-        }
-    }
-    steps
-}
 
 fn origin(reference: &str) -> Origin {
     Origin {
@@ -103,7 +71,9 @@ fn has_remote(files: &Files) -> bool {
 static STEPS: LazyLock<Vec<(Step, Files)>> = LazyLock::new(|| {
     let repositories = bundles().into_iter();
     let steps = repositories.flat_map(|bundle| steps(&Repository::of_bundle(&bundle)));
-    let is_small = |files: &Files| files.values().map(Vec::len).sum::<usize>() <= LARGEST;
+    let is_every = std::env::var_os(EVERY).is_some();
+    let is_small =
+        |files: &Files| is_every || files.values().map(Vec::len).sum::<usize>() <= LARGEST;
     let is_wanted = |files: &Files| is_small(files) && !has_remote(files);
     let wanted = steps.filter(|step| is_wanted(&step.old) && is_wanted(&step.new));
     let mut all: Vec<_> = wanted
@@ -112,7 +82,7 @@ static STEPS: LazyLock<Vec<(Step, Files)>> = LazyLock::new(|| {
             Some((step, local))
         })
         .collect();
-    let every = all.len() / MOST + 1;
+    let every = if is_every { 1 } else { all.len() / MOST + 1 };
     let mut at = 0;
     all.retain(|_| {
         at += 1;

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Set to render every package at every tag, and not only some.
-const ALL: &str = "PORCH_TEST_ALL";
+pub const ALL: &str = "PORCH_TEST_ALL";
 /// How many versions of packages are rendered: a build for tests is slow.
 const MOST: usize = 60;
 /// Packages that are broken: a part of the error, and why it is theirs.
@@ -36,7 +36,7 @@ struct Package {
 }
 
 /// Returns the directories of the packages at a branch or a tag.
-fn directories(repository: &Repository, reference: &str) -> Vec<String> {
+pub fn directories(repository: &Repository, reference: &str) -> Vec<String> {
     let listed = git(
         &repository.bare(),
         &["ls-tree", "-r", "--name-only", reference],
@@ -95,17 +95,17 @@ impl Runners for Patient<'_> {
     }
 }
 
-fn functions(runtime: &tokio::runtime::Runtime) -> Functions {
+pub fn functions(runtime: &tokio::runtime::Runtime) -> Functions {
     Functions::new("", None, None, runtime.handle().clone())
 }
 
-fn rendered(package: &Package, files: &Files, runners: &dyn Runners) -> Rendered {
+pub fn rendered(title: &str, files: &Files, runners: &dyn Runners) -> Rendered {
     let render = || render(files, runners, &Options::default());
-    catch_unwind(AssertUnwindSafe(render)).unwrap_or_else(|_| panic!("{}", package.title))
+    catch_unwind(AssertUnwindSafe(render)).unwrap_or_else(|_| panic!("{title}"))
 }
 
 /// Returns the image of which an error says that it is not there.
-fn missing_image(error: &str) -> Option<&str> {
+pub fn missing_image(error: &str) -> Option<&str> {
     let rest = error.split_once("function not available: ")?.1;
     Some(rest.split_once(": ").map_or(rest, |(image, _)| image))
 }
@@ -152,7 +152,7 @@ fn a_package_is_rendered_or_says_which_function_is_not_here() {
     let (mut good, mut missing, mut broken) = (0, BTreeMap::<String, usize>::new(), 0);
     let mut wrong = Vec::new();
     for package in PACKAGES.iter() {
-        let made = rendered(package, &package.files, &functions.current());
+        let made = rendered(&package.title, &package.files, &functions.current());
         let Some(error) = made.error else {
             good += 1;
             continue;
@@ -183,11 +183,11 @@ fn a_package_is_rendered_or_says_which_function_is_not_here() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-fn native_name(image: &str) -> Option<&'static str> {
+pub fn native_name(image: &str) -> Option<&'static str> {
     catalogued(image, DEFAULT_IMAGE_PREFIX).filter(|name| native(name).is_some())
 }
 
-fn is_judged(error: &str) -> bool {
+pub fn is_judged(error: &str) -> bool {
     BROKEN.iter().any(|(part, _)| error.contains(part))
 }
 
@@ -198,7 +198,7 @@ fn what_the_functions_here_do_is_whole_and_final() {
     let runners = Patient(functions.current());
     let (mut good, mut changed, mut failed) = (0, 0, Vec::new());
     for package in PACKAGES.iter() {
-        let made = rendered(package, &package.files, &runners);
+        let made = rendered(&package.title, &package.files, &runners);
         if let Some(error) = made.error {
             if !is_judged(&error) {
                 failed.push(format!("{}: {error}", package.title));
@@ -210,7 +210,7 @@ fn what_the_functions_here_do_is_whole_and_final() {
                 .into_iter()
                 .map(|why| format!("{}: {why}", package.title)),
         );
-        let again = rendered(package, &made.files, &runners);
+        let again = rendered(&package.title, &made.files, &runners);
         if let Some(error) = &again.error {
             failed.push(format!("{}, again: {error}", package.title));
         } else if without_reports(&again.files) != without_reports(&made.files) {

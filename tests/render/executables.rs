@@ -10,7 +10,10 @@ use std::{
 use porch::render::elsewhere::{Confines, ElsewhereError, Evaluated, Executables};
 use tempfile::TempDir;
 
-use crate::EMPTY;
+use crate::{
+    EMPTY,
+    processes::{can_be_enclosed, sleepers},
+};
 
 type Judge = fn(&ElsewhereError) -> bool;
 
@@ -112,32 +115,48 @@ async fn a_link_within_the_directory_is_followed() {
 
 #[tokio::test]
 async fn a_failure_keeps_the_list_with_its_results_and_nothing_else() {
-    for (script, words, list) in [
+    for (script, words, list, (log, exit_code)) in [
         (
             "cat; echo bad >&2; exit 3",
             "failed to execute function \"f\": exit status 3 (bad)",
             Some(EMPTY),
+            ("bad\n", Some(3)),
         ),
         (
             "echo junk; exit 1",
             "failed to execute function \"f\": exit status 1 ()",
             None,
+            ("", Some(1)),
         ),
         (
             "kill -9 $$",
             "failed to execute function \"f\": killed by signal 9 ()",
             None,
+            ("", None),
         ),
         (
-            "printf '\\377'",
+            "kill -TERM 0",
+            "failed to execute function \"f\": killed by signal 15 ()",
+            None,
+            ("", None),
+        ),
+        (
+            "echo odd >&2; printf '\\377'",
             "failed to parse the output of function \"f\": it is not UTF-8",
             None,
+            ("odd\n", Some(0)),
         ),
     ] {
         let place = Place::with("f", script);
         let told = place.evaluate("f", soon()).await.unwrap_err();
         let (words, list) = (words.into(), list.map(Into::into));
-        assert_eq!(told, ElsewhereError::Failed { words, list }, "{script}");
+        let want = ElsewhereError::Failed {
+            words,
+            list,
+            log: log.into(),
+            exit_code,
+        };
+        assert_eq!(told, want, "{script}");
     }
 }
 
@@ -149,13 +168,7 @@ async fn it_has_no_environment_an_empty_directory_and_no_network() {
     let network = |text: &Path| text.to_str().unwrap().to_string() + "\n";
     let mine = network(&fs::read_link("/proc/self/ns/net").unwrap());
     assert_eq!(answer.list.lines().count(), 1, "{}", answer.list);
-    let mut unshare = std::process::Command::new("unshare");
-    // Some kernels, and most sandboxes within containers, forbid it.
-    if unshare
-        .args(["-rn", "true"])
-        .status()
-        .is_ok_and(|status| status.success())
-    {
+    if can_be_enclosed() {
         assert_ne!(answer.list, mine);
     }
     place.assert_clean();
@@ -209,14 +222,6 @@ async fn input_that_is_not_read_is_no_failure() {
     );
 }
 
-/// Returns how many processes run a `sleep` of so many seconds.
-fn sleepers(seconds: &str) -> usize {
-    let processes = fs::read_dir("/proc").unwrap().flatten();
-    let lines = processes.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
-    let wanted = format!("sleep\0{seconds}\0");
-    lines.filter(|line| line == wanted.as_bytes()).count()
-}
-
 async fn assert_no_sleepers(seconds: &str) {
     for _ in 0..100 {
         if sleepers(seconds) == 0 {
@@ -238,11 +243,51 @@ async fn children_end_with_the_function() {
 
 #[tokio::test]
 async fn children_end_with_the_time() {
-    let place = Place::with("f", "sleep 98762 & sleep 98762 & wait");
+    let place = Place::with("f", "echo stuck >&2; sleep 98762 & sleep 98762 & wait");
     let told = place.evaluate("f", soon()).await.unwrap_err();
-    let words = "function \"f\" did not end within 3 seconds".to_string();
+    let words = "function \"f\" did not end within 3 seconds (stuck)".to_string();
     assert_eq!(told, ElsewhereError::TimedOut(words));
     assert_no_sleepers("98762").await;
+}
+
+/// Starts sleepers in sessions of their own, as children and as orphans, and does not wait for them.
+const RUNAWAYS: &str = "for way in 1 2 3; do setsid sleep SECONDS & setsid sh -c 'sleep SECONDS & setsid sleep SECONDS &' & done";
+
+#[tokio::test]
+async fn runaways_end_with_the_function_its_time_and_its_caller() {
+    if !can_be_enclosed() {
+        return;
+    }
+    for (seconds, rest, is_well) in [
+        ("98764", "; sleep 1; echo done", true),
+        ("98765", "; setsid sleep 98765; wait", false),
+        ("98766", "; sleep 1; kill -9 $$", false),
+    ] {
+        let script = RUNAWAYS.replace("SECONDS", seconds) + rest;
+        let place = Place::with("f", &script);
+        let ended = place.evaluate("f", soon()).await;
+        assert_eq!(ended.is_ok(), is_well, "{script}: {ended:?}");
+        assert_no_sleepers(seconds).await;
+        place.assert_clean();
+    }
+    let script = RUNAWAYS.replace("SECONDS", "98767") + "; sleep 98767";
+    let place = Place::with("f", &script);
+    let call = place.evaluate("f", soon());
+    let given_up = tokio::time::timeout(Duration::from_secs(1), call).await;
+    assert!(given_up.is_err());
+    assert_no_sleepers("98767").await;
+}
+
+#[tokio::test]
+async fn it_can_neither_see_nor_kill_who_started_it() {
+    if !can_be_enclosed() {
+        return;
+    }
+    let me = std::process::id();
+    let script = format!("kill -9 {me} $PPID; cat /proc/{me}/environ; echo $$ $PPID");
+    let place = Place::with("f", &script);
+    let answer = place.evaluate("f", soon()).await.unwrap();
+    assert_eq!(answer.list, "2 1\n", "{}", answer.log);
 }
 
 #[tokio::test]

@@ -5,11 +5,14 @@
 mod git_server;
 #[path = "../support/packages.rs"]
 mod packages;
+#[path = "../support/processes.rs"]
+mod processes;
 #[path = "../support/repository.rs"]
 mod repository;
 
 mod corpus;
 mod executables;
+mod journeys;
 mod runner;
 
 /// A list with nothing in it.

@@ -13,9 +13,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use porch::render::elsewhere::{
-    ElsewhereError, EvaluateFunctionRequest as Asked, EvaluateFunctionResponse as Answer,
-    Evaluated, PATH, Runner, RunnerLimits,
+use porch::{
+    package::Files,
+    render::{
+        Audience, Functions, Options, Rendered,
+        elsewhere::{
+            ElsewhereError, EvaluateFunctionRequest as Asked, EvaluateFunctionResponse as Answer,
+            Evaluated, PATH, Runner, RunnerLimits,
+        },
+        render,
+    },
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -39,6 +46,8 @@ type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// A server that does what the image says.
 #[derive(Clone, Default)]
 struct Faulty {
+    /// Whether it was called.
+    called: Arc<AtomicBool>,
     /// Whether a call was given up.
     given_up: Arc<AtomicBool>,
 }
@@ -87,7 +96,17 @@ impl UnaryService<Asked> for Faulty {
             Ok(Response::new(Answer { resource_list, log }))
         };
         let given_up = Witness(self.given_up.clone());
-        match asked.image.as_str() {
+        self.called.store(true, Relaxed);
+        let name = asked.image.rsplit('/').next().unwrap();
+        match name.split(':').next().unwrap() {
+            "marks" => {
+                let text = String::from_utf8(asked.resource_list).unwrap();
+                let marked = text.replace(
+                    "  kind: ConfigMap\n",
+                    "  kind: ConfigMap\n  immutable: true\n",
+                );
+                Box::pin(ready(answer(marked.into_bytes())))
+            }
             "hangs" => Box::pin(async move {
                 let _given_up = given_up;
                 pending().await
@@ -160,7 +179,11 @@ async fn each_failure_is_told_for_what_it_is_and_the_next_call_works() {
     }
     assert!(begun.elapsed() < Duration::from_secs(5));
     let words = head("fails", "Internal") + "no good";
-    assert_eq!(told[0], ElsewhereError::Failed { words, list: None });
+    assert!(
+        matches!(&told[0], ElsewhereError::Failed { words: told, list: None, .. } if *told == words),
+        "{:?}",
+        told[0]
+    );
     let words = head("missing", "NotFound") + "function \"missing\" not found";
     assert_eq!(told[1], ElsewhereError::NotFound(words));
     assert!(
@@ -228,6 +251,88 @@ async fn one_that_is_not_there_dies_or_speaks_something_else_is_unavailable() {
             "{name}: {told:?}"
         );
     }
+}
+
+/// Returns a package with a function of this image.
+fn package(image: &str) -> Files {
+    let kptfile = format!(
+        "apiVersion: kpt.dev/v1\nkind: Kptfile\nmetadata:\n  name: p\npipeline:\n  mutators:\n  - image: example.com/x/{image}:v1\n"
+    );
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: m # ours\n";
+    [("Kptfile", kptfile.as_str()), ("m.yaml", map)]
+        .map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec()))
+        .into()
+}
+
+/// Renders a package with the functions of a server.
+async fn rendered(address: SocketAddr, image: &str, audience: Audience) -> Rendered {
+    let runner = runner(address);
+    let files = package(image);
+    let handle = tokio::runtime::Handle::current();
+    let rendering = tokio::task::spawn_blocking(move || {
+        let functions = Functions::new("", None, Some(runner), handle);
+        let options = Options {
+            audience,
+            ..Options::default()
+        };
+        render(&files, &functions.current(), &options)
+    });
+    rendering.await.unwrap()
+}
+
+#[tokio::test]
+async fn a_render_is_what_a_runner_makes_of_it_or_says_why_not() {
+    let address = serve(Faulty::default()).await;
+    let made = rendered(address, "marks", Audience::default()).await;
+    assert_eq!(made.error, None);
+    let map = String::from_utf8(made.files["m.yaml"].clone()).unwrap();
+    assert!(
+        map.contains("immutable: true\n") && map.contains("name: m # ours\n"),
+        "{map}"
+    );
+    assert_eq!(made.steps[0].stderr, "said");
+    let half = wrong(HALF).await;
+    for (address, image, words) in [
+        (
+            address,
+            "fails",
+            "rpc error: code = Internal desc = no good",
+        ),
+        (address, "hangs", "rpc error: code = DeadlineExceeded"),
+        (address, "large", "rpc error: code = OutOfRange"),
+        (address, "binary", "the answer is not UTF-8"),
+        (half, "dies", "rpc error: code = "),
+    ] {
+        let made = rendered(address, image, Audience::default()).await;
+        let told = made.error.unwrap();
+        assert!(told.contains(words), "{image}: {told}");
+        let image = format!("func eval \"example.com/x/{image}:v1\" failed: ");
+        assert!(told.contains(&image), "{told}");
+        assert_eq!(made.files["m.yaml"], package("")["m.yaml"]);
+        let status = made.status.unwrap().result;
+        assert_eq!((status.exit_code, status.items[0].exit_code), (1, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_runner_hears_that_nobody_waits_for_the_render() {
+    let faulty = Faulty::default();
+    let address = serve(faulty.clone()).await;
+    let audience = Audience::default();
+    let rendering = tokio::spawn(rendered(address, "hangs", audience.clone()));
+    while !faulty.called.load(Relaxed) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    audience.leave();
+    let told = rendering.await.unwrap().error.unwrap();
+    assert!(told.contains("cancelled"), "{told}");
+    for _ in 0..100 {
+        if faulty.given_up.load(Relaxed) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the runner still works for nobody");
 }
 
 #[tokio::test]

@@ -10,6 +10,8 @@ mod git_server;
 mod many;
 #[path = "../support/odd.rs"]
 mod odd;
+#[path = "../support/processes.rs"]
+mod processes;
 #[path = "../support/repository.rs"]
 mod repository;
 

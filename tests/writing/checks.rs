@@ -48,6 +48,8 @@ checks![
     rendering::pipelines_that_fail_change_nothing,
     rendering::failures_that_are_pushed,
     rendering::packages_are_upgraded,
+    upgrades::a_package_from_its_upstream_to_the_next,
+    upgrades::upgrades_that_are_odd,
     strangers::a_strangers_push_is_never_overwritten,
     strangers::locked_refs,
     strangers::servers_that_refuse,

@@ -17,3 +17,4 @@ mod rendering;
 mod repository;
 mod server;
 mod strangers;
+mod upgrades;

@@ -16,6 +16,10 @@ const NAMESPACE: &str = "  mutators:\n  # where it runs\n  - image: gcr.io/kpt-f
 const STARLARK: &str =
     "  mutators:\n  - image: gcr.io/kpt-fn/starlark:v0.4.3\n    configPath: run.yaml\n";
 
+/// A resource with a value that is made of two setters.
+const SET: &str =
+    "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: set\ndata:\n  x: y # kpt-set: ${a}-${z}\n";
+
 /// A script as the config of a function.
 fn script(source: &str) -> String {
     let lines: Vec<String> = source.lines().map(|line| format!("  {line}")).collect();
@@ -155,6 +159,31 @@ pub async fn pipelines_that_fail_change_nothing(examined: &Examined) {
             "",
             "missing.yaml",
         ),
+        (
+            "  mutators:\n  - image: set-namespace:v0.4\n    configPath: Kptfile\n",
+            "",
+            "must not be the Kptfile that names it",
+        ),
+        (
+            "  mutators:\n  - image: set-namespace:v0.4\n    configPath: two.yaml\n",
+            "",
+            "more than one config, got 2",
+        ),
+        (
+            "  mutators:\n  - image: set-namespace:v0.4\n    configPath: ../x.yaml\n",
+            "",
+            "outside the package",
+        ),
+        (
+            "  mutators:\n  - image: apply-replacements:v0.1\n    configMap: {a: b}\n",
+            "",
+            "received functionConfig of kind ConfigMap",
+        ),
+        (
+            "  mutators:\n  - image: apply-setters:v0.2\n    configMap: {a: b}\n",
+            "",
+            "values for setters [${z}] must be provided",
+        ),
         ("  mutators:\n  - exec: ./run.sh\n", "", "exec"),
         (
             STARLARK,
@@ -180,6 +209,8 @@ pub async fn pipelines_that_fail_change_nothing(examined: &Examined) {
             &[
                 ("Kptfile", &kptfile("p", pipeline)),
                 ("run.yaml", &script(run)),
+                ("set.yaml", SET),
+                ("two.yaml", &format!("{0}---\n{0}", config_map("two"))),
             ],
         )
         .await;
@@ -191,7 +222,14 @@ pub async fn pipelines_that_fail_change_nothing(examined: &Examined) {
         );
         assert_eq!(desk.everything(), before, "{words}");
     }
-    // A creation that fails leaves nothing behind either.
+    let old = kptfile("p", NAMESPACE).replace("kpt.dev/v1\n", "kpt.dev/v1alpha2\n");
+    let told = put(&desk, "r.p.w1", &[("Kptfile", &old)]).await;
+    told.says(422, "Invalid", "v1alpha2");
+    assert_eq!(desk.everything(), before);
+    creations_that_fail_leave_nothing(&desk).await;
+}
+
+async fn creations_that_fail_leave_nothing(desk: &Desk) {
     desk.stranger(
         "main",
         "odd/Kptfile",

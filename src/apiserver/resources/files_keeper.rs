@@ -39,11 +39,13 @@ impl Keeper for PackageRevisionResources {
             Ok::<_, Refusal>(new.spec.resources)
         };
         let patient = request.version.is_none();
-        let replaced = self
-            .engine
-            .replace(name, patient, edit, &call(request))
-            .await;
-        let replaced = replaced.map_err(|refusal| NAMED.tell(refusal, &name.name))?;
+        let call = call(request);
+        let replacing = Box::pin(self.engine.replace(name, patient, edit, &call));
+        let replaced = request.caller.stays_for(async {
+            let replaced = replacing.await;
+            replaced.map_err(|refusal| NAMED.tell(refusal, &name.name))
+        });
+        let replaced = replaced.await?;
         let Replaced {
             record,
             files,

@@ -36,8 +36,13 @@ impl Keeper for PackageRevisions {
         let input = understood(RevisionInput::from_json(object))?;
         let metadata = &input.object.metadata;
         let namespace = metadata.namespace.clone().unwrap_or_default();
-        let created = self.engine.create(&namespace, input, &call(request)).await;
-        let record = created.map_err(|error| NAMED.failure(error, NEW))?;
+        let call = call(request);
+        let creating = Box::pin(self.engine.create(&namespace, input, &call));
+        let created = request.caller.stays_for(async {
+            let created = creating.await;
+            created.map_err(|error| NAMED.failure(error, NEW))
+        });
+        let record = created.await?;
         Ok(shown(&record)?.into())
     }
 
@@ -61,8 +66,12 @@ impl Keeper for PackageRevisions {
         };
         let patient = request.version.is_none();
         let call = call(request);
-        let updated = self.engine.update(name, (way, patient), edit, &call).await;
-        let record = updated.map_err(|refusal| NAMED.tell(refusal, &name.name))?;
+        let updating = Box::pin(self.engine.update(name, (way, patient), edit, &call));
+        let updated = request.caller.stays_for(async {
+            let updated = updating.await;
+            updated.map_err(|refusal| NAMED.tell(refusal, &name.name))
+        });
+        let record = updated.await?;
         Ok(shown(&record)?.into())
     }
 

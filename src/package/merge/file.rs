@@ -24,11 +24,11 @@ pub(in crate::package) fn merge_file(
     path: &str,
     three: Versions<&[u8]>,
 ) -> Result<Option<Vec<u8>>, UpgradeError> {
+    if !is_yaml(path) {
+        return Ok(merge_whole(three));
+    }
     if let Ok(settled) = three.settled() {
         return Ok(settled.map(<[u8]>::to_vec));
-    }
-    if !is_yaml(path) {
-        return Ok(three.local.or(three.updated).map(<[u8]>::to_vec));
     }
     if is_as_cloned(three) {
         return Ok(three.updated.map(<[u8]>::to_vec));
@@ -44,6 +44,16 @@ pub(in crate::package) fn merge_file(
     };
     let merged = merge_documents(&local, &updated, &known);
     Ok(merged.map(String::into_bytes))
+}
+
+/// Returns what becomes of a file that nobody looks into; nothing if it goes. What was changed here stays as it is.
+pub(in crate::package) fn merge_whole(three: Versions<&[u8]>) -> Option<Vec<u8>> {
+    let made = match three.settled() {
+        Ok(settled) => settled,
+        Err(three) if is_as_cloned(three) => three.updated,
+        Err(three) => three.local.or(three.updated),
+    };
+    made.map(<[u8]>::to_vec)
 }
 
 /// Returns whether a file is what a clone makes of its origin.

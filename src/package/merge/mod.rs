@@ -12,7 +12,7 @@ mod lists;
 use super::{MOST_BYTES_OF_FILE, upgrade::UpgradeError};
 
 pub(super) use document::is_same;
-pub(super) use file::merge_file;
+pub(super) use file::{merge_file, merge_whole};
 pub(super) use kptfile::{is_same_kptfile, merge_kptfile, without_render};
 
 /// Three versions of one thing, each of which may be missing.

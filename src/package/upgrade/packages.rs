@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     package::{
-        Files, KPTFILE, MOST_BYTES_OF_FILE,
+        Files, IGNORED, Ignored, KPTFILE, MOST_BYTES_OF_FILE,
         files::{is_yaml, name_of},
         merge::{Versions, is_same, is_same_kptfile},
         tasks::CONTEXT_FILE,
@@ -19,6 +19,8 @@ pub(super) struct Three<'a> {
     pub(super) files: Versions<&'a Files>,
     /// Every directory that is a subpackage in one of the three, and whether it has an upstream of its own.
     subpackages: BTreeMap<&'a str, bool>,
+    /// What packages ignore, here or upstream, by their directories.
+    ignored: BTreeMap<&'a str, Vec<Ignored>>,
 }
 
 impl<'a> Three<'a> {
@@ -40,7 +42,33 @@ impl<'a> Three<'a> {
             // What has an upstream here is not touched, whatever it is there.
             subpackages.insert(directory, is_remote);
         }
-        Self { files, subpackages }
+        let mut three = Self {
+            files,
+            subpackages,
+            ignored: BTreeMap::new(),
+        };
+        three.ignored = three
+            .directories()
+            .map(|of| (of, three.rules(of)))
+            .collect();
+        three
+    }
+
+    /// Returns what a package ignores, here or upstream. A file that says too much says nothing.
+    fn rules(&self, directory: &str) -> Vec<Ignored> {
+        let file = self.file(&inside(directory, IGNORED));
+        let said = [file.local, file.updated].into_iter().flatten();
+        said.filter_map(|content| Ignored::of(content).ok())
+            .collect()
+    }
+
+    /// Returns whether a file holds no resources, whatever its name is.
+    pub(super) fn is_ignored(&self, path: &str) -> bool {
+        let owner = self.owner(path);
+        let rest = path.strip_prefix(owner).unwrap_or(path);
+        let rest = rest.trim_start_matches('/');
+        let mut rules = self.ignored.get(owner).into_iter().flatten();
+        rules.any(|rules| rules.has(rest))
     }
 
     /// Returns the directories of the package itself (empty) and its subpackages, parents first.
@@ -101,10 +129,14 @@ impl<'a> Three<'a> {
 
 /// Returns the path of a package's Kptfile.
 pub(super) fn kptfile_of(directory: &str) -> String {
+    inside(directory, KPTFILE)
+}
+
+fn inside(directory: &str, name: &str) -> String {
     if directory.is_empty() {
-        return KPTFILE.into();
+        return name.into();
     }
-    format!("{directory}/{KPTFILE}")
+    format!("{directory}/{name}")
 }
 
 /// Returns the directories above a file or directory, innermost first.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::package::{
     Files, KPTFILE,
-    merge::{merge_file, merge_kptfile},
+    merge::{merge_file, merge_kptfile, merge_whole},
     tasks::CONTEXT_FILE,
 };
 
@@ -71,6 +71,7 @@ fn merged(three: &Three, path: &str, fate: Fate) -> Result<Option<Vec<u8>>, Upgr
         }
         Fate::Merged if path == KPTFILE => merge_kptfile(path, file, false),
         Fate::Merged if path.ends_with("/Kptfile") => merge_kptfile(path, file, true),
+        Fate::Merged if three.is_ignored(path) => Ok(merge_whole(file)),
         Fate::Merged => merge_file(path, file),
     }
 }

@@ -326,6 +326,28 @@ fn the_context_of_a_package_is_its_own() {
 }
 
 #[test]
+fn what_is_ignored_is_no_resource() {
+    let rules = [".krmignore=t.yaml\n", "s/.krmignore=/d/\n"];
+    let version = |[t, d]: [&str; 2], more: &[&str]| {
+        let t = format!("t.yaml={{{{ if }}}}\nword: {t}\n");
+        let d = format!("s/d/t.yaml={{{{ if }}}}\nword: {d}\n");
+        files(&[&["s/Kptfile", &t, &d], more].concat())
+    };
+    let old = version(["1", "1"], &[]);
+    // One that was changed here stays; one that was not becomes upstream's.
+    for (local, want) in [(["3", "1"], ["3", "2"]), (["1", "3"], ["2", "3"])] {
+        for (upstreams, ours) in [(&rules[..], &[][..]), (&[], &rules)] {
+            let (new, local) = (version(["2", "2"], upstreams), version(local, ours));
+            let got = upgrade(&old, &new, &local, Strategy::ResourceMerge);
+            assert_eq!(got, Ok(version(want, &rules)));
+        }
+    }
+    let (new, local) = (version(["2", "2"], &[]), version(["3", "3"], &[]));
+    let got = upgrade(&old, &new, &local, Strategy::ResourceMerge);
+    assert!(matches!(got, Err(UpgradeError::Unreadable { .. })));
+}
+
+#[test]
 fn a_file_and_a_directory_cannot_be_one() {
     for strategy in [Strategy::ResourceMerge, Strategy::CopyMerge] {
         let got = upgraded([&[], &["a/b=1"], &["a=1"]], strategy);

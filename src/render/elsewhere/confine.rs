@@ -37,37 +37,58 @@ impl Default for Confines {
 }
 
 impl Confines {
-    /// Confines this process and what it starts. Where the kernel lets it, it loses the network and all rights of its user too.
+    /// Confines this process, which `server` started, and what it starts. Where the kernel lets it, it loses the network, all rights of
+    /// its user and the sight of all other processes too, and ends with the server.
     ///
     /// # Errors
     /// If a limit can't be set.
-    pub(super) fn apply(self) -> io::Result<()> {
-        if leave() {
+    pub(super) fn apply(self, server: u32) -> io::Result<()> {
+        if leave(server)? {
             limit(Resource::Nproc, MOST_PROCESSES)?;
         }
         limit(Resource::Core, 0)?;
         limit(Resource::Data, self.memory)?;
         limit(Resource::As, self.memory.saturating_add(RESERVED))?;
         limit(Resource::Fsize, self.memory)?;
-        // Time is watched from outside; this catches a process that left its group. All threads of a process count together.
+        // Time is watched from outside; where processes can't be enclosed, this catches one that left its group. All threads of a
+        // process count together.
         limit(Resource::Cpu, (self.time.as_secs() + 1) * PROCESSORS)
     }
 }
 
-/// Leaves the network and the users of the machine for empty ones, and returns whether that could be done.
+/// Leaves the network, the users and the processes of the machine for empty ones, and returns whether that could be done; where only
+/// processes can't be left, the rest is.
+///
+/// # Errors
+/// If there is no process left, or no server.
+#[cfg(target_os = "linux")]
+fn leave(server: u32) -> io::Result<bool> {
+    use super::enclosure;
+    use rustix::thread::UnshareFlags;
+    enclosure::be_private()?;
+    let others = UnshareFlags::NEWUSER | UnshareFlags::NEWNET | UnshareFlags::NEWIPC;
+    let is_enclosed = enclosure::is_possible() && unshare(others | UnshareFlags::NEWPID);
+    let is_alone = is_enclosed || unshare(others);
+    // The kernel forgets it when rights change, so not before.
+    enclosure::end_with(server)?;
+    if is_enclosed {
+        enclosure::enter()?;
+    }
+    Ok(is_alone)
+}
+
+/// Returns whether what is named could be left for new ones.
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code)]
-fn leave() -> bool {
-    use rustix::thread::{UnshareFlags, unshare_unsafe};
-    let flags = UnshareFlags::NEWUSER | UnshareFlags::NEWNET | UnshareFlags::NEWIPC;
+fn unshare(flags: rustix::thread::UnshareFlags) -> bool {
     // SAFETY: file descriptors, the one thing that makes this unsafe, are not unshared.
-    unsafe { unshare_unsafe(flags) }.is_ok()
+    unsafe { rustix::thread::unshare_unsafe(flags) }.is_ok()
 }
 
 /// Returns that nothing could be left: only Linux has another network to go to.
 #[cfg(not(target_os = "linux"))]
-fn leave() -> bool {
-    false
+fn leave(_: u32) -> io::Result<bool> {
+    Ok(false)
 }
 
 /// Sets a limit that can't be raised again; one that is lower already stays.

@@ -87,7 +87,7 @@ impl Executables {
         let scratch = Scratch::below(&self.scratch).map_err(|error| broken(image, &error))?;
         match run(&file, scratch.path(), &list, self.confines).await {
             Ok(ended) => judge(image, ended),
-            Err(cut) => Err(self.told(image, &cut)),
+            Err((cut, log)) => Err(self.told(image, &cut, log.trim_end())),
         }
     }
 
@@ -110,15 +110,19 @@ impl Executables {
         (is_executable && path.starts_with(&self.directory)).then_some(path)
     }
 
-    fn told(&self, image: &str, cut: &Cut) -> ElsewhereError {
+    fn told(&self, image: &str, cut: &Cut, log: &str) -> ElsewhereError {
         let Confines { time, answer, .. } = self.confines;
+        let said = match log {
+            "" => String::new(),
+            log => format!(" ({log})"),
+        };
         match cut {
             Cut::TimedOut => ElsewhereError::TimedOut(format!(
-                "function {image:?} did not end within {} seconds",
+                "function {image:?} did not end within {} seconds{said}",
                 time.as_secs_f32()
             )),
             Cut::TooLarge => ElsewhereError::TooLarge(format!(
-                "function {image:?} answered with more than {answer} bytes"
+                "function {image:?} answered with more than {answer} bytes{said}"
             )),
             Cut::Io(error) => broken(image, error),
         }
@@ -137,18 +141,27 @@ fn judge(image: &str, ended: Ended) -> Result<Evaluated, ElsewhereError> {
     } = ended;
     let list = String::from_utf8(answer);
     if !status.success() {
-        let log = log.trim_end();
         let words = format!(
-            "failed to execute function {image:?}: {} ({log})",
-            shown(status)
+            "failed to execute function {image:?}: {} ({})",
+            shown(status),
+            log.trim_end()
         );
-        let list = list.ok().filter(|text| is_list(text));
-        return Err(ElsewhereError::Failed { words, list });
+        return Err(ElsewhereError::Failed {
+            words,
+            list: list.ok().filter(|text| is_list(text)),
+            log,
+            exit_code: status.code(),
+        });
     }
-    let list = list.map_err(|_| {
+    let Ok(list) = list else {
         let words = format!("failed to parse the output of function {image:?}: it is not UTF-8");
-        ElsewhereError::failed(words)
-    })?;
+        return Err(ElsewhereError::Failed {
+            words,
+            list: None,
+            log,
+            exit_code: status.code(),
+        });
+    };
     Ok(Evaluated { list, log })
 }
 

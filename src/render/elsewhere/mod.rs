@@ -5,6 +5,8 @@
 //! processes and uses the network.
 
 mod confine;
+#[cfg(target_os = "linux")]
+mod enclosure;
 mod executables;
 mod image;
 mod message;
@@ -48,12 +50,21 @@ pub enum ElsewhereError {
         words: String,
         /// The `ResourceList` that it gave back nevertheless, with its results.
         list: Option<String>,
+        /// What it said besides, if that is known.
+        log: String,
+        /// The status that its process ended with, if that is known.
+        exit_code: Option<i32>,
     },
 }
 
 impl ElsewhereError {
     /// Returns a failure that has no list.
     fn failed(words: String) -> Self {
-        Self::Failed { words, list: None }
+        Self::Failed {
+            words,
+            list: None,
+            log: String::new(),
+            exit_code: None,
+        }
     }
 }

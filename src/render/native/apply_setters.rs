@@ -26,6 +26,7 @@ pub(super) fn run(list: &mut List) -> Result<Vec<ResultItem>, Failure> {
     let given = given(list.config.as_ref()).map_err(|why| report::failure(list, told(&why)))?;
     let mut reports = Vec::new();
     for item in &mut list.items {
+        list.audience.check()?;
         match set(item, &given) {
             Ok(done) => reports.extend(done),
             Err(why) => return Err(failure(item, &why, reports)),
@@ -41,7 +42,11 @@ fn told(why: &str) -> String {
 fn failure(item: &Item, why: &str, mut results: Vec<ResultItem>) -> Failure {
     let message = told(&format!("{}: {why}", resource::told(item)));
     results.push(report::about(item, report::error(&*message)));
-    Failure { message, results }
+    Failure {
+        message,
+        results,
+        ..Failure::default()
+    }
 }
 
 fn given(config: Option<&Value>) -> Result<Given, String> {

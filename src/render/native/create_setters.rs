@@ -34,9 +34,14 @@ pub(super) fn run(list: &mut List) -> Result<Vec<ResultItem>, Failure> {
             return Err(report::failure(list, why));
         }
     };
-    let List { items, config } = list;
+    let List {
+        items,
+        config,
+        audience,
+    } = list;
     let mut reports = Vec::new();
     for item in items {
+        audience.check()?;
         // What says what the setters are is not made of them.
         let is_config = config.as_ref() == Some(&item.object);
         if !is_config && resource::kind(&item.object) != "Kptfile" {

@@ -40,7 +40,11 @@ pub(super) fn run(list: &mut List) -> Result<Vec<ResultItem>, Failure> {
 }
 
 fn ensure(list: &mut List) -> Result<usize, String> {
-    let List { items, config } = list;
+    let List {
+        items,
+        config,
+        audience,
+    } = list;
     let config = config.as_ref().ok_or_else(|| config::missing(OWN))?;
     let wish = Wish::of(config)?;
     let more = field::described(config, "additionalNameFields")?;
@@ -48,6 +52,7 @@ fn ensure(list: &mut List) -> Result<usize, String> {
     let mut changed = 0;
     let mut renames = Vec::new();
     for item in items.iter_mut() {
+        audience.check()?;
         if LEFT_ALONE.contains(&resource::kind(&item.object)) {
             continue;
         }
@@ -65,6 +70,7 @@ fn ensure(list: &mut List) -> Result<usize, String> {
         }
     }
     for item in items {
+        audience.check()?;
         follow(item, &renames);
     }
     Ok(changed)

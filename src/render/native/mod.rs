@@ -65,6 +65,46 @@ mod tests {
         }
     }
 
+    /// Functions with a config of each that is in order, and has something to do.
+    const CONFIGS: &[(&str, &str)] = &[
+        ("set-labels", "data: {team: team-t}"),
+        ("set-annotations", "data: {a: b}"),
+        ("set-namespace", "data: {namespace: new}"),
+        ("apply-setters", "data: {app: shop}"),
+        ("set-image", "data: {name: nginx, newTag: '1.18'}"),
+        (
+            "search-replace",
+            "data: {by-path: metadata.name, put-value: x}",
+        ),
+        ("ensure-name-substring", "data: {prepend: dev-}"),
+        ("create-setters", "data: {team: old}"),
+        ("upsert-resource", "metadata: {name: n}"),
+        (
+            "starlark",
+            "data: {source: 'x = [n for n in range(100000)]'}",
+        ),
+        (
+            "apply-replacements",
+            "apiVersion: fn.kpt.dev/v1alpha1\nkind: ApplyReplacements\nreplacements:\n- source: {kind: Deployment}\n  targets: [{select: {kind: Deployment}, fieldPaths: [spec.x], options: {create: true}}]",
+        ),
+    ];
+
+    #[test]
+    fn no_function_works_on_for_nobody() {
+        for (name, config) in CONFIGS {
+            let config: Value = yaml::from_str(config).unwrap();
+            let mut whole = json!({"apiVersion": "v1", "kind": "ConfigMap"});
+            let members = config.as_object().unwrap().clone();
+            whole.as_object_mut().unwrap().extend(members);
+            let run = native(name).unwrap();
+            let mut given = samples::list(&[TEXT], whole);
+            run(&mut given.clone()).unwrap_or_else(|why| panic!("{name}: {why:?}"));
+            given.audience.leave();
+            let told = run(&mut given).expect_err(name);
+            assert!(told.message.contains("cancelled"), "{name}: {told:?}");
+        }
+    }
+
     #[test]
     fn texts_and_objects_agree_after_every_function() {
         let mut given = samples::list(&[TEXT], Value::Null);

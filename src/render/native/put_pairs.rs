@@ -35,13 +35,18 @@ impl Putting {
     }
 
     fn put(&self, list: &mut List) -> Result<usize, String> {
-        let List { items, config } = list;
+        let List {
+            items,
+            config,
+            audience,
+        } = list;
         let config = config.as_ref().ok_or_else(|| config::missing(self.own))?;
         let pairs = self.pairs(config)?;
         let more = field::described(config, self.more)?;
         let fields: Vec<_> = self.fields.iter().chain(&more).collect();
         let mut changed = 0;
         for item in items {
+            audience.check()?;
             let before = item.object.clone();
             put_on(item, &fields, &pairs)
                 .map_err(|why| format!("{}: {why}", resource::told(item)))?;

@@ -41,6 +41,7 @@ pub(super) fn failure(list: &List, message: impl Into<String>) -> Failure {
     Failure {
         results: vec![wrong_config(list, message.clone())],
         message,
+        ..Failure::default()
     }
 }
 

@@ -18,6 +18,7 @@ pub(super) fn list(documents: &[&str], config: Value) -> List {
     List {
         items: documents.iter().enumerate().map(item).collect(),
         config: Some(config).filter(|config| !config.is_null()),
+        ..List::default()
     }
 }
 

@@ -32,9 +32,14 @@ pub(super) fn run(list: &mut List) -> Result<Vec<ResultItem>, Failure> {
         Ok(wish) => wish,
         Err(why) => return Err(report::failure(list, why)),
     };
-    let List { items, config } = list;
+    let List {
+        items,
+        config,
+        audience,
+    } = list;
     let mut reports = Vec::new();
     for item in items {
+        audience.check()?;
         // What says what to look for is not what is looked for.
         if config.as_ref() != Some(&item.object) && wish.is_for_file(&item.place.path) {
             wish.fulfil(item, &mut reports);

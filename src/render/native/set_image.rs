@@ -37,12 +37,17 @@ pub(super) fn run(list: &mut List) -> Result<Vec<ResultItem>, Failure> {
 }
 
 fn set(list: &mut List) -> Result<usize, String> {
-    let List { items, config } = list;
+    let List {
+        items,
+        config,
+        audience,
+    } = list;
     let config = config.as_ref().ok_or_else(|| config::missing(OWN))?;
     let wish = Wish::of(config)?;
     let more = field::described(config, "additionalImageFields")?;
     let mut changed = 0;
     for item in items {
+        audience.check()?;
         let object = &mut item.object;
         if resource::kind(object) != "CustomResourceDefinition" {
             wish.set_below(object, &mut changed);

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{
-    super::{Failure, Item, List},
+    super::{Audience, Failure, Item, List},
     config,
     depends_on::{self, Reference},
     field::{Field, found},
@@ -42,19 +42,15 @@ struct Wish {
 }
 
 /// Sets the namespace that the config names.
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "every function has this signature"
-)]
 pub(super) fn run(list: &mut List) -> Result<Vec<ResultItem>, Failure> {
     let found = wish(list.config.as_ref()).and_then(|wish| {
         is_clear(&wish, &list.items)?;
         Ok(wish)
     });
-    Ok(match found {
-        Ok(wish) => set(&wish, &mut list.items),
-        Err(why) => vec![report::wrong_config(list, why)],
-    })
+    match found {
+        Ok(wish) => Ok(set(&wish, &mut list.items, &list.audience)?),
+        Err(why) => Ok(vec![report::wrong_config(list, why)]),
+    }
 }
 
 fn wish(config: Option<&Value>) -> Result<Wish, String> {
@@ -102,10 +98,11 @@ fn origin(object: &Value) -> Option<[&str; 4]> {
     parts.try_into().ok()
 }
 
-fn set(wish: &Wish, items: &mut [Item]) -> Vec<ResultItem> {
+fn set(wish: &Wish, items: &mut [Item], audience: &Audience) -> Result<Vec<ResultItem>, String> {
     let mut reports = Vec::new();
     let (mut changes, mut moved) = (Changes::default(), Vec::new());
     for item in items.iter_mut() {
+        audience.check()?;
         if resource::is_local(&item.object) {
             continue;
         }
@@ -124,6 +121,7 @@ fn set(wish: &Wish, items: &mut [Item]) -> Vec<ResultItem> {
     reports.push(report::info(changes.told(wish, "")));
     let mut depending = Changes::default();
     for item in items.iter_mut() {
+        audience.check()?;
         if !resource::is_local(&item.object) {
             follow(wish, &mut item.object, &moved, &mut depending);
         }
@@ -131,7 +129,7 @@ fn set(wish: &Wish, items: &mut [Item]) -> Vec<ResultItem> {
     reports.push(report::info(
         depending.told(wish, "`depends-on` annotation "),
     ));
-    reports
+    Ok(reports)
 }
 
 fn no_origin(object: &Value) -> String {

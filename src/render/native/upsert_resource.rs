@@ -17,10 +17,12 @@ pub(super) fn run(list: &mut List) -> Result<Vec<ResultItem>, Failure> {
         Ok(wanted) => wanted,
         Err(why) => return Err(report::failure(list, why)),
     };
-    Ok(wanted
-        .into_iter()
-        .map(|object| upsert(list, object))
-        .collect())
+    let mut reports = Vec::new();
+    for object in wanted {
+        list.audience.check()?;
+        reports.push(upsert(list, object));
+    }
+    Ok(reports)
 }
 
 fn wanted(config: Option<&Value>) -> Result<Vec<Value>, String> {
@@ -41,7 +43,7 @@ fn wanted(config: Option<&Value>) -> Result<Vec<Value>, String> {
 }
 
 fn upsert(list: &mut List, object: Value) -> ResultItem {
-    let List { items, config } = list;
+    let List { items, config, .. } = list;
     // The config itself may be in the list; what is there for the function only is not what it is to replace.
     let is_config =
         |item: &Item| resource::is_local(&item.object) && config.as_ref() == Some(&item.object);

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::{
-    meter::{Limits, Meter},
+    meter::Meter,
     tree::{Block, Deed, Definition, Expression, Name, Parameter, Statement, Target, Trouble, Way},
     value::{Frame, Function, Heap, Value},
 };
@@ -36,8 +36,8 @@ pub(super) struct Machine {
 const SCRIPT: usize = 0;
 
 impl Machine {
-    pub(super) fn new(limits: Limits) -> Self {
-        let mut heap = Heap::new(Meter::new(limits));
+    pub(super) fn new(meter: Meter) -> Self {
+        let mut heap = Heap::new(meter);
         heap.frames.push(Frame::default());
         Self {
             heap,

@@ -1,7 +1,7 @@
 //! What a script may use up. Every step and every byte is counted before it is taken; of what a script makes,
 //! only the frames of calls are given back.
 
-use super::tree::Trouble;
+use super::{super::Audience, tree::Trouble};
 
 /// What one run of a script may use. What the system gives may be twice as much as is counted: lists and dicts grow by doubling.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,8 @@ impl Default for Limits {
 
 /// How many bytes of a text are looked at in a step.
 const BYTES_A_STEP: usize = 32;
+/// After so many steps it is asked whether anybody waits: soon enough for who went away, and too seldom to be felt.
+const ASKED: u64 = 1 << 14;
 
 /// What is left.
 #[derive(Debug)]
@@ -37,26 +39,33 @@ pub(super) struct Meter {
     steps: u64,
     bytes: u64,
     depth: usize,
+    /// Who waits for the script.
+    audience: Audience,
 }
 
 impl Meter {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Limits, audience: Audience) -> Self {
         Self {
             limits,
             steps: limits.steps,
             bytes: limits.bytes,
             depth: limits.depth,
+            audience,
         }
     }
 
     /// Takes steps.
     ///
     /// # Errors
-    /// If there are not so many left.
+    /// If there are not so many left, or nobody waits for the script.
     pub(super) fn step(&mut self, count: usize) -> Result<(), Trouble> {
         let left = self.steps.checked_sub(count as u64);
         let told = || format!("the script takes more than {} steps", self.limits.steps);
-        self.steps = left.ok_or_else(told)?;
+        let left = left.ok_or_else(told)?;
+        if left / ASKED != self.steps / ASKED {
+            self.audience.check()?;
+        }
+        self.steps = left;
         Ok(())
     }
 
@@ -91,7 +100,7 @@ impl Meter {
 
     /// Begins to count anew, with some times as much as the limits say.
     pub(super) fn refill(&mut self, times: u64) {
-        *self = Self::new(self.limits);
+        *self = Self::new(self.limits, self.audience.clone());
         self.steps *= times;
         self.bytes *= times;
     }

@@ -29,7 +29,7 @@ use serde_json::Value;
 
 use self::{
     machine::Machine,
-    meter::Limits,
+    meter::{Limits, Meter},
     tree::{Block, Trouble},
 };
 use super::{Failure, List};
@@ -66,7 +66,11 @@ pub fn starlark(list: &mut List) -> Result<Vec<ResultItem>, Failure> {
         }
         Err(message) => {
             results.push(report("error", &message));
-            Err(Failure { message, results })
+            Err(Failure {
+                message,
+                results,
+                ..Failure::default()
+            })
         }
     }
 }
@@ -93,7 +97,8 @@ fn run(list: &List, limits: Limits) -> Result<Ran, String> {
     let source = source.ok_or("`source` must not be empty")?;
     let name = config.and_then(|config| config.pointer("/metadata/name")?.as_str());
     let given = resources::given(list);
-    let (printed, after) = on_a_thread(|| evaluate(source, &given, limits))?;
+    let meter = Meter::new(limits, list.audience.clone());
+    let (printed, after) = on_a_thread(|| evaluate(source, &given, meter))?;
     let name = name.filter(|name| !name.is_empty()).unwrap_or(NAMELESS);
     let items = after.map_err(|trouble| shown(name, &trouble));
     let items = items.and_then(|after| resources::left(list, after));
@@ -132,12 +137,12 @@ fn on_a_thread<T: Send>(what: impl FnOnce() -> T + Send) -> Result<T, String> {
 }
 
 /// Returns what a script printed, and its list as it left it.
-fn evaluate(source: &str, given: &Value, limits: Limits) -> (String, Result<Value, Trouble>) {
+fn evaluate(source: &str, given: &Value, meter: Meter) -> (String, Result<Value, Trouble>) {
     if source.len() > MOST_BYTES {
         let told = format!("the script has more than {MOST_BYTES} bytes");
         return (String::new(), Err(told.into()));
     }
-    let mut machine = Machine::new(limits);
+    let mut machine = Machine::new(meter);
     let after = parse::parse(source).and_then(|block| work(&mut machine, &block, given));
     (machine.printed, after)
 }

@@ -42,6 +42,7 @@ fn list(source: &str) -> List {
     List {
         items: two(),
         config: Some(config),
+        ..List::default()
     }
 }
 

@@ -14,7 +14,7 @@ fn a_failed_render_leaves_the_files_and_says_why() {
         (
             "report",
             "func eval \"IMAGE\" failed: found errors",
-            "IMAGE: exit code 1",
+            "IMAGE: exit code 3",
         ),
         (
             "panic",
@@ -45,7 +45,19 @@ fn a_failed_render_leaves_the_files_and_says_why() {
             assert_eq!(told["status"]["renderStatus"]["errorSummary"], summary);
             let status = rendered.status.unwrap();
             assert_eq!((status.result.exit_code, status.result.items.len()), (1, 2));
-            assert_eq!(status.result.items[1].exit_code, 1);
+            let failed = &status.result.items[1];
+            let (code, stderr) = match function {
+                "report" => (3, "about errors"),
+                _ => (1, ""),
+            };
+            assert_eq!((failed.exit_code, failed.stderr.as_str()), (code, stderr));
+            let step = if list == "mutators" {
+                &told["status"]["renderStatus"]["mutationSteps"][1]
+            } else {
+                &told["status"]["renderStatus"]["validationSteps"][0]
+            };
+            assert_eq!(step["exitCode"], code);
+            assert_eq!(step["stderr"].as_str().unwrap_or_default(), stderr);
             assert_eq!(run(&rendered.files).files, rendered.files);
             // What it says of the failure is gone when there is none any longer.
             let mended = String::from_utf8(rendered.files["Kptfile"].clone())
@@ -144,19 +156,26 @@ fn nothing_runs_before_all_functions_are_there() {
 
 #[test]
 fn a_caller_who_goes_away_stops_the_render() {
-    let root = kptfile("pipeline:\n  mutators:\n  - image: annotate\n  - image: panic\n");
-    let asked = Cell::new(0);
-    let is_cancelled = || asked.replace(asked.get() + 1) == 1;
-    let options = Options {
-        is_cancelled: &is_cancelled,
-        ..Options::default()
-    };
-    let rendered = render(&files(&[("Kptfile", &root)]), &functions(), &options);
+    let root = kptfile("pipeline:\n  mutators:\n  - image: send-away\n  - image: panic\n");
+    let rendered = run(&files(&[("Kptfile", &root)]));
     assert_eq!(
         rendered.error.as_deref(),
         Some("fn.render: pkg .: pipeline.run: the render was cancelled")
     );
     assert_eq!(rendered.steps.len(), 1);
+}
+
+#[test]
+fn a_function_that_takes_too_long_is_cut() {
+    let root = kptfile("pipeline:\n  mutators:\n  - image: patient\n");
+    let options = Options {
+        limit: Duration::from_millis(20),
+        ..Options::default()
+    };
+    let rendered = render(&files(&[("Kptfile", &root)]), &functions(), &options);
+    let told = rendered.error.unwrap();
+    assert!(told.contains("did not end within 0.02 seconds"), "{told}");
+    assert!(rendered.steps[0].took >= options.limit);
 }
 
 #[test]

@@ -39,6 +39,7 @@ fn list() -> List {
             item("no.yaml", 0, "kind: Kustomization # bare\nmetadata: {}\n"),
         ],
         config: Some(json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"k": "on"}})),
+        ..List::default()
     }
 }
 
@@ -79,7 +80,7 @@ fn a_function_is_told_places_comments_and_its_config() {
     // What can't be put in a list as it is written is written anew.
     let odd = List {
         items: vec![item("a.yaml", 0, "%YAML 1.2\n---\na: &x 1 # c\nb: *x\n")],
-        config: None,
+        ..List::default()
     };
     assert_eq!(decode(&encode(&odd), &odd).unwrap().0, odd.items);
 }
@@ -105,7 +106,7 @@ fn what_a_function_changes_is_changed_and_keeps_what_it_had() {
 fn places_follow_the_spelling_that_was_changed() {
     let list = List {
         items: vec![item("sub/a.yaml", 1, "kind: K\n")],
-        config: None,
+        ..List::default()
     };
     let sent = encode(&list);
     let now = "      internal.config.kubernetes.io/path: a.yaml\n";
@@ -242,7 +243,7 @@ proptest! {
             let object = json!({"kind": "K", "metadata": {"name": at.to_string()}, "spec": spec});
             item("a.yaml", at, &format!("# above\n{}# below\n", yaml::emit(&object)))
         });
-        let list = List { items: items.collect(), config: Some(json!({"data": config})) };
+        let list = List { items: items.collect(), config: Some(json!({"data": config})), ..List::default() };
         let sent = encode(&list);
         let (items, _) = decode(&sent, &list).unwrap();
         prop_assert_eq!(&items, &list.items, "{}", sent);

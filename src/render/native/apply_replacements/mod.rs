@@ -10,7 +10,7 @@ use self::{
     select::{Id, Selector},
 };
 use super::{
-    super::{Failure, Item, List},
+    super::{Audience, Failure, Item, List},
     config, report, resource,
 };
 use crate::{api::ResultItem, yaml};
@@ -44,7 +44,11 @@ fn told(list: &mut List, missing: Missing) -> Result<Vec<ResultItem>, Failure> {
 }
 
 fn replace(list: &mut List, missing: Missing) -> Result<(), String> {
-    let List { items, config } = list;
+    let List {
+        items,
+        config,
+        audience,
+    } = list;
     let config = config
         .as_ref()
         .ok_or_else(|| format!("FunctionConfig is missing. Expect `{OWN}.v1alpha1.fn.kpt.dev`"))?;
@@ -59,7 +63,7 @@ fn replace(list: &mut List, missing: Missing) -> Result<(), String> {
     let replacements = members(config, "replacements");
     replacements
         .iter()
-        .try_for_each(|replacement| replace_one(items, replacement, missing))
+        .try_for_each(|replacement| replace_one((items, audience), replacement, missing))
 }
 
 fn members<'a>(value: &'a Value, key: &str) -> &'a [Value] {
@@ -67,7 +71,11 @@ fn members<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     list.map(Vec::as_slice).unwrap_or_default()
 }
 
-fn replace_one(items: &mut [Item], replacement: &Value, missing: Missing) -> Result<(), String> {
+fn replace_one(
+    (items, audience): (&mut [Item], &Audience),
+    replacement: &Value,
+    missing: Missing,
+) -> Result<(), String> {
     let source = replacement.get("source").filter(|source| !source.is_null());
     let source = source.ok_or("replacements must specify a source")?;
     let targets = members(replacement, "targets");
@@ -76,6 +84,7 @@ fn replace_one(items: &mut [Item], replacement: &Value, missing: Missing) -> Res
     }
     let value = value_of(items, source)?;
     for target in targets {
+        audience.check()?;
         let target = Target::of(target)?;
         for item in items.iter_mut() {
             target.set(&mut item.object, &value, missing)?;

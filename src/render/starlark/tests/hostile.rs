@@ -163,6 +163,23 @@ fn hostile_scripts_end_soon_and_take_nothing_down() {
 }
 
 #[test]
+fn a_script_ends_when_nobody_waits_for_it() {
+    let list = list("while True:\n  pass");
+    let audience = list.audience.clone();
+    let limits = Limits {
+        steps: 1 << 40,
+        ..Limits::default()
+    };
+    let running = thread::spawn(move || run(&list, limits).map(|ran| ran.items));
+    audience.leave();
+    let ended = running.join().unwrap().and_then(|items| items);
+    assert!(
+        ended.is_err_and(|told| told.contains("cancelled")),
+        "it went on"
+    );
+}
+
+#[test]
 fn scripts_that_nest_without_end_are_refused() {
     let many = |begin: &str, middle: &str, end: &str| {
         let (begin, end) = (begin.repeat(100_000), end.repeat(100_000));

@@ -1,8 +1,14 @@
-//! Which files of a package no function sees: what its `.krmignore` says, in the words of `.gitignore`.
+//! Which files of a package are no resources, though their names say so: what its `.krmignore` says, in the words of `.gitignore`. In
+//! comes its text, out come answers about paths.
+
+/// The file that says so, in the directory of its package. It says nothing of the packages in that.
+pub const IGNORED: &str = ".krmignore";
+/// Most bytes of that: every rule is tried with every file.
+const MOST_BYTES: usize = 16 << 10;
 
 /// What a `.krmignore` says.
 #[derive(Debug, Default)]
-pub(super) struct Ignored {
+pub struct Ignored {
     rules: Vec<Rule>,
 }
 
@@ -17,14 +23,25 @@ struct Rule {
 }
 
 impl Ignored {
-    /// Returns what a text says.
-    pub(super) fn read(text: &str) -> Self {
+    /// Returns what a file says.
+    ///
+    /// # Errors
+    /// A sentence: it says too much.
+    pub fn of(content: &[u8]) -> Result<Self, String> {
+        if content.len() > MOST_BYTES {
+            return Err(format!("it has more than {MOST_BYTES} bytes"));
+        }
+        Ok(Self::read(&String::from_utf8_lossy(content)))
+    }
+
+    fn read(text: &str) -> Self {
         let rules = text.lines().filter_map(rule).collect();
         Self { rules }
     }
 
     /// Returns whether a file is ignored, by its path from the directory of the `.krmignore`.
-    pub(super) fn has(&self, path: &str) -> bool {
+    #[must_use]
+    pub fn has(&self, path: &str) -> bool {
         let parts: Vec<&str> = path.split('/').collect();
         // Of the directories on the way and of the file: what is in a directory that is ignored can't be taken back.
         let mut is_ignored = vec![false; parts.len() + 1];

@@ -175,16 +175,18 @@ impl Before {
     /// Returns what the function is given: copies, or else the resources themselves, of which only their places are left.
     fn list(&self, call: &Call, items: &mut Vec<Item>, is_copied: bool) -> List {
         let config = config(call, items);
-        let items = match is_copied {
-            false if self.are_all_selected() => std::mem::take(items),
-            _ => {
-                let numbered = items.iter_mut().zip(&self.are_selected);
-                let selected = numbered.filter(|(_, is_selected)| **is_selected);
-                let given =
-                    selected.map(|(item, _)| if is_copied { item.clone() } else { taken(item) });
-                given.collect()
-            }
-        };
+        if !is_copied && self.are_all_selected() {
+            let items = std::mem::take(items);
+            return List { items, config };
+        }
+        let numbered = items.iter_mut().zip(&self.are_selected);
+        let selected = numbered.filter(|(_, is_selected)| **is_selected);
+        let given = selected.map(
+            |(item, _)| {
+                if is_copied { item.clone() } else { taken(item) }
+            },
+        );
+        let items = given.collect();
         List { items, config }
     }
 }

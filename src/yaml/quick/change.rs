@@ -22,9 +22,9 @@ pub(in crate::yaml) fn rewritten(text: &str, wanted: &Value) -> Option<String> {
         edits: Vec::new(),
     };
     changes.map(&tree.root, wanted.as_object()?)?;
-    let changed = changes.made();
-    let is_said = scan(&changed)?.root.says(wanted)?;
-    is_said.then_some(changed)
+    let made = changes.made();
+    let is_said = scan(&made)?.root.says(wanted)?;
+    is_said.then_some(made)
 }
 
 /// Bytes of a text, and what comes in their place.

@@ -1,5 +1,7 @@
 //! Maps and lists in `{}` and `[]`, on one line. In come texts that begin with one, out come nodes.
 
+use std::borrow::Cow;
+
 use super::{
     scalar::{MOST_BYTES_OF_KEY, key_length, quoted},
     scan::{MOST_DEPTH, are_unique},
@@ -23,31 +25,36 @@ fn past_spaces(text: &str, at: usize) -> usize {
     at + bytes.take_while(|byte| **byte == b' ').count()
 }
 
-/// Returns where the next entry begins, past what separates it; nothing behind the last one.
-fn next(text: &str, at: usize, end: u8) -> Option<Option<usize>> {
-    let at = past_spaces(text, at);
-    let byte = *text.as_bytes().get(at)?;
-    if byte == end {
-        return Some(None);
+/// Reads the entries of what begins at a byte, each by a function that returns where it ends; returns where all ends.
+fn entries(
+    text: &str,
+    start: usize,
+    end: u8,
+    mut entry: impl FnMut(usize) -> Option<usize>,
+) -> Option<usize> {
+    let byte = |at: usize| text.as_bytes().get(at).copied();
+    let mut at = past_spaces(text, start + 1);
+    if byte(at) == Some(end) {
+        return Some(at + 1);
     }
-    let start = past_spaces(text, at + 1);
-    // What has a comma behind its last entry is declined.
-    let is_entry = byte == b',' && text.as_bytes().get(start) != Some(&end);
-    is_entry.then_some(Some(start))
+    loop {
+        at = past_spaces(text, entry(at)?);
+        if byte(at)? == end {
+            return Some(at + 1);
+        }
+        let is_next = byte(at) == Some(b',');
+        at = past_spaces(text, at + 1);
+        // What has a comma behind its last entry is declined.
+        if !is_next || byte(at) == Some(end) {
+            return None;
+        }
+    }
 }
 
 fn map(text: &str, start: usize, depth: usize) -> Option<Node<'_>> {
     let mut members = Vec::new();
-    let mut at = past_spaces(text, start + 1);
-    let is_empty = text.as_bytes().get(at) == Some(&b'}');
-    while !is_empty {
-        let (key, length) = match quoted(&text[at..]) {
-            Some((key, length)) => (key, length),
-            None => {
-                let length = key_length(&text[at..])?;
-                (text[at..at + length].into(), length)
-            }
-        };
+    let end = entries(text, start, b'}', |at| {
+        let (key, length) = key(&text[at..])?;
         let is_said = text[at + length..].starts_with(": ");
         if !is_said || key.len() > MOST_BYTES_OF_KEY {
             return None;
@@ -55,39 +62,32 @@ fn map(text: &str, start: usize, depth: usize) -> Option<Node<'_>> {
         let node = value(text, past_spaces(text, at + length + 1), depth)?;
         let end = node.range.end;
         members.push(Member { at, key, node });
-        match next(text, end, b'}')? {
-            Some(start) => at = start,
-            None => {
-                at = past_spaces(text, end);
-                break;
-            }
-        }
-    }
+        Some(end)
+    })?;
     are_unique(&members).then_some(Node {
-        range: start..at + 1,
+        range: start..end,
         content: Content::Map(members),
         is_flow: true,
     })
 }
 
+fn key(text: &str) -> Option<(Cow<'_, str>, usize)> {
+    quoted(text).or_else(|| {
+        let length = key_length(text)?;
+        Some((text[..length].into(), length))
+    })
+}
+
 fn list(text: &str, start: usize, depth: usize) -> Option<Node<'_>> {
     let mut items = Vec::new();
-    let mut at = past_spaces(text, start + 1);
-    let is_empty = text.as_bytes().get(at) == Some(&b']');
-    while !is_empty {
+    let end = entries(text, start, b']', |at| {
         let node = value(text, at, depth)?;
         let end = node.range.end;
         items.push(node);
-        match next(text, end, b']')? {
-            Some(start) => at = start,
-            None => {
-                at = past_spaces(text, end);
-                break;
-            }
-        }
-    }
+        Some(end)
+    })?;
     Some(Node {
-        range: start..at + 1,
+        range: start..end,
         content: Content::List(items),
         is_flow: true,
     })

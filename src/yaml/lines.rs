@@ -157,12 +157,12 @@ fn forms(old: &str, scalar: &Scalar) -> Option<Vec<String>> {
 
 /// Returns whether something without quotes is a number, true, false, or null.
 fn is_no_text(plain: &str) -> bool {
-    let is_one_word = !plain.contains(char::is_whitespace);
-    if is_one_word && quick::is_text(plain) {
+    if plain.contains(char::is_whitespace) {
         return false;
     }
-    let read = read::from_str::<Value>(plain).unwrap_or_default();
-    is_one_word && (read.is_number() || read.is_boolean()) || matches!(plain, "null" | "~")
+    let read = quick::word(plain);
+    let read = read.unwrap_or_else(|| read::from_str::<Value>(plain).unwrap_or_default());
+    read.is_number() || read.is_boolean() || matches!(plain, "null" | "~")
 }
 
 /// Returns what a text says, if that is the scalars, and else what the old one said.
@@ -171,20 +171,25 @@ fn said(text: &str, old: &Value, scalars: &[&Scalar]) -> Option<Value> {
     let [new] = said.as_mut_slice() else {
         return None;
     };
-    let value = new.clone();
-    let mut is_said = |scalar: &&Scalar| {
-        let (value, was) = (new.pointer_mut(&scalar.at), old.pointer(&scalar.at));
-        let (Some(value), Some(was)) = (value, was) else {
-            return false;
-        };
+    let mut put = Vec::new();
+    for scalar in scalars {
+        let (value, was) = (new.pointer_mut(&scalar.at)?, old.pointer(&scalar.at)?);
         let is_said = match &*value {
             Value::String(text) => *text == scalar.scalar,
             other => !scalar.is_text && !other.is_object() && !other.is_array(),
         };
-        *value = was.clone();
-        is_said
-    };
-    (scalars.iter().all(&mut is_said) && new == old).then_some(value)
+        if !is_said {
+            return None;
+        }
+        put.push((&scalar.at, std::mem::replace(value, was.clone())));
+    }
+    if new != old {
+        return None;
+    }
+    for (at, value) in put.into_iter().rev() {
+        *new.pointer_mut(at)? = value;
+    }
+    Some(new.take())
 }
 
 /// Returns the path in an outline of a JSON pointer.

@@ -114,6 +114,25 @@ mod tests {
     }
 
     #[test]
+    fn a_problem_is_what_keeps_documents_from_being_read() {
+        for text in [
+            "",
+            "a: 1\n",
+            "a: .inf\n",
+            "a: 1\na: 2\n",
+            "- a\n",
+            "a: [b\n",
+            "a: 1\n---\nb: c: d\n",
+            "a: |\n  b\n",
+            "# a\n---\nb: 1\n",
+            "a: &x 1\nb: *x\n",
+            "a: *x\n",
+        ] {
+            assert_eq!(problem(text), all(text).err(), "{text:?}");
+        }
+    }
+
+    #[test]
     fn a_scalar_read_as_a_string_keeps_its_letters() {
         let read: BTreeMap<String, Option<String>> =
             from_str("a: 1.10\nb: true\nc: 0644\nd: ~\ne: on\n").unwrap();

@@ -19,7 +19,7 @@ use serde_json::Value;
 use super::edit::pieces;
 pub(super) use change::rewritten;
 pub(super) use outline::{comments, outlined};
-pub(super) use scalar::is_text;
+pub(super) use scalar::word;
 use scan::{is_ordinary, scan};
 use tree::Tree;
 

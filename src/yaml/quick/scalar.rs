@@ -29,8 +29,14 @@ pub(super) fn plain(text: &str) -> Option<Value> {
     read::alone(text)
 }
 
+/// Returns what a text without spaces is taken for that has no quotes; nothing if it is declined.
+pub(in crate::yaml) fn word(text: &str) -> Option<Value> {
+    let is_plain = plain_length(text) == Some(text.len());
+    is_plain.then(|| plain(text)).flatten()
+}
+
 /// Returns whether a scalar without quotes is nothing but a text, whoever reads it.
-pub(in crate::yaml) fn is_text(text: &str) -> bool {
+pub(super) fn is_text(text: &str) -> bool {
     let first = text.bytes().next().unwrap_or_default();
     if first.is_ascii_alphabetic() || first == b'_' {
         return !WORDS.iter().any(|word| word.eq_ignore_ascii_case(text));

@@ -37,7 +37,7 @@ pub(in crate::yaml) fn scan(text: &str) -> Option<Tree<'_>> {
 
 /// Returns whether a text has no signs that are not what they look like.
 pub(super) fn is_ordinary(text: &str) -> bool {
-    let is_odd_byte = |byte: u8| byte < b' ' && byte != b'\n' || byte == 0x7f;
+    let is_odd_byte = |byte: u8| (byte < b' ') & (byte != b'\n') | (byte == 0x7f);
     let is_odd = |c: char| {
         let is_private = matches!(
             c,
@@ -45,7 +45,11 @@ pub(super) fn is_ordinary(text: &str) -> bool {
         );
         is_private || !c.is_ascii() && (c.is_control() || c.is_whitespace())
     };
-    if text.bytes().any(is_odd_byte) {
+    // Without an early end it is done many bytes at a time.
+    let has_odd_byte = text
+        .bytes()
+        .fold(false, |has, byte| has | is_odd_byte(byte));
+    if has_odd_byte {
         return false;
     }
     text.is_ascii() || !text.chars().any(is_odd)

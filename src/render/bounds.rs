@@ -1,7 +1,7 @@
 //! What a function must not do, whoever wrote it: leave its package, put two resources in one place, touch what is no resource, make
 //! what is none, or take away the package itself.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use serde_json::Value;
 
@@ -110,7 +110,7 @@ impl Summary {
 /// # Errors
 /// A sentence: two are in one place, or the package is gone.
 pub(super) fn check(before: Summary, after: &[Item]) -> Result<(), String> {
-    let mut taken = BTreeSet::new();
+    let mut taken = HashSet::new();
     for Item { place, .. } in after {
         if !taken.insert(place) {
             let path = krm::joined(&place.package, &place.path);

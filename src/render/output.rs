@@ -82,8 +82,12 @@ fn check(before: &Files, after: &Files) -> Result<(), String> {
     if before == after {
         return Ok(());
     }
+    let wrong = check_files(&judged(after, before));
+    if wrong.is_empty() {
+        return Ok(());
+    }
     let known = check_files(&judged(before, after));
-    let wrong = check_files(&judged(after, before)).into_iter();
+    let wrong = wrong.into_iter();
     let told: Vec<String> = wrong
         .filter(|wrong| !known.contains(wrong))
         .map(|wrong| format!("{}: {}", wrong.field, wrong.detail))

@@ -15,8 +15,8 @@ pub(super) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
 
 /// Returns the value that a pointer names, whose keys have no signs that pointers write otherwise; these cost much to look for.
 fn at<'a>(object: &'a Value, pointer: &str) -> Option<&'a Value> {
-    let keys = pointer.split('/').skip(1);
-    keys.fold(Some(object), |value, key| value?.get(key))
+    let mut keys = pointer.split('/').skip(1);
+    keys.try_fold(object, |value, key| value.get(key))
 }
 
 /// Returns the version of the API with its group.

@@ -37,7 +37,7 @@ pub(in crate::yaml) fn scan(text: &str) -> Option<Tree<'_>> {
 
 /// Returns whether a text has no signs that are not what they look like.
 pub(super) fn is_ordinary(text: &str) -> bool {
-    let is_odd_byte = |byte: u8| (byte < b' ') & (byte != b'\n') | (byte == 0x7f);
+    let is_odd_byte = |byte: u8| byte < b' ' && byte != b'\n' || byte == 0x7f;
     let is_odd = |c: char| {
         let is_private = matches!(
             c,

@@ -3,8 +3,9 @@
 //! write can cost.
 //!
 //! `cargo bench --bench writes`. It needs `git`. Times are medians; machines differ by 30 %, so compare within a run only.
-//! `PORCH_BENCH_ROUNDS` says how often each write is measured.
+//! `PORCH_BENCH_ROUNDS` says how often each write is measured; the word `clones` measures nothing but clones of a real package.
 
+mod clones;
 #[path = "../../tests/support/git_server.rs"]
 mod git_server;
 #[path = "../../tests/support/many.rs"]
@@ -26,6 +27,9 @@ const WRITERS: usize = 16;
 fn main() {
     let rounds = std::env::var("PORCH_BENCH_ROUNDS");
     let rounds: usize = rounds.ok().and_then(|text| text.parse().ok()).unwrap_or(15);
+    if std::env::args().any(|word| word == "clones") {
+        return clones::measure(rounds);
+    }
     let few = world(10, 10, rounds);
     let many = world(1_000, 10, rounds);
     println!(
@@ -38,6 +42,7 @@ fn main() {
             (many / few - 1.0) * 100.0
         );
     }
+    clones::measure(rounds);
 }
 
 /// Measures every write in a repository of so many tags, and returns the ratios to a push by `git`.
@@ -185,12 +190,25 @@ impl Pushes {
 
     fn commit(&self, words: &str) -> String {
         let tree = git(&self.work, &["rev-parse", "HEAD^{tree}"]);
-        git(
+        self.commit_of(tree.trim(), words)
+    }
+
+    fn commit_of(&self, tree: &str, words: &str) -> String {
+        let commit = git(
             &self.work,
-            &["commit-tree", "-p", &self.head, "-m", words, tree.trim()],
-        )
-        .trim()
-        .to_owned()
+            &["commit-tree", "-p", &self.head, "-m", words, tree],
+        );
+        commit.trim().to_owned()
+    }
+
+    /// Fetches the main branch of another repository, and returns the tree of a directory in it.
+    fn fetched(&self, url: &str, directory: &str) -> String {
+        git(&self.work, &["fetch", "--quiet", "--depth=1", url, "main"]);
+        let tree = git(
+            &self.work,
+            &["rev-parse", &format!("FETCH_HEAD:{directory}")],
+        );
+        tree.trim().to_owned()
     }
 }
 

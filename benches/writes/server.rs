@@ -21,6 +21,21 @@ impl Server {
         self.ask("POST", "packagerevisions", &object);
     }
 
+    /// Makes the first draft of a package as a clone of a directory of a repository.
+    pub fn clone_of(&self, package: &str, url: &str, directory: &str) {
+        let git = json!({"repo": url, "ref": "main", "directory": directory});
+        let upstream = json!({"upstreamRef": {"type": "git", "git": git}});
+        let object = json!({
+            "apiVersion": "porch.kpt.dev/v1alpha1", "kind": "PackageRevision",
+            "metadata": {"namespace": "default"},
+            "spec": {
+                "repository": "many", "packageName": package, "workspaceName": "w",
+                "tasks": [{"type": "clone", "clone": upstream}],
+            },
+        });
+        self.ask("POST", "packagerevisions", &object);
+    }
+
     /// Gives a draft another file.
     pub fn replace(&self, name: &str, words: &str) {
         let (path, words) = replacement(name, words);

@@ -137,7 +137,7 @@ fn bad_content(path: &str, content: &[u8]) -> Option<String> {
     let Ok(text) = std::str::from_utf8(content) else {
         return Some("must be YAML: it is not UTF-8".into());
     };
-    let problem = yaml::documents(text).err()?;
+    let problem = yaml::problem(text)?;
     Some(format!("must be YAML: {problem}"))
 }
 

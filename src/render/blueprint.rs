@@ -7,10 +7,15 @@ const BLUEPRINT: &str = "cnrm.cloud.google.com/blueprint";
 /// What is said in it of kpt, in its order.
 const DEEDS: [&str; 3] = ["pkg", "fn", "live"];
 
+/// Returns whether a resource is one of Config Connector.
+pub(super) fn is_marked(object: &Value) -> bool {
+    let version = object.get("apiVersion").and_then(Value::as_str);
+    version.is_some_and(|version| version.contains(".cnrm."))
+}
+
 /// Marks a resource, if it is one of Config Connector.
 pub(super) fn mark(object: &mut Value) {
-    let version = object.get("apiVersion").and_then(Value::as_str);
-    if !version.is_some_and(|version| version.contains(".cnrm.")) {
+    if !is_marked(object) {
         return;
     }
     let metadata = object.get_mut("metadata").and_then(Value::as_object_mut);

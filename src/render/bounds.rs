@@ -1,7 +1,7 @@
 //! What a function must not do, whoever wrote it: leave its package, put two resources in one place, touch what is no resource, make
 //! what is none, or take away the package itself.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use serde_json::Value;
 
@@ -87,12 +87,30 @@ impl Bounds<'_> {
     }
 }
 
+/// What of resources must not be lost.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Summary {
+    /// There are any.
+    has_any: bool,
+    /// The Kptfile of the root package is one of them.
+    has_root: bool,
+}
+
+impl Summary {
+    pub(super) fn of(items: &[Item]) -> Self {
+        Self {
+            has_any: !items.is_empty(),
+            has_root: items.iter().any(is_root),
+        }
+    }
+}
+
 /// Returns nothing when what a function's resources became can go on; `before` is what they were.
 ///
 /// # Errors
 /// A sentence: two are in one place, or the package is gone.
-pub(super) fn check(before: &[Item], after: &[Item]) -> Result<(), String> {
-    let mut taken = BTreeSet::new();
+pub(super) fn check(before: Summary, after: &[Item]) -> Result<(), String> {
+    let mut taken = HashSet::new();
     for Item { place, .. } in after {
         if !taken.insert(place) {
             let path = krm::joined(&place.package, &place.path);
@@ -102,11 +120,11 @@ pub(super) fn check(before: &[Item], after: &[Item]) -> Result<(), String> {
             ));
         }
     }
-    if after.is_empty() && !before.is_empty() {
+    let now = Summary::of(after);
+    if before.has_any && !now.has_any {
         return Err("function returned no resources: a package must not lose them all".into());
     }
-    let has_root = |items: &[Item]| items.iter().any(is_root);
-    if has_root(before) && !has_root(after) {
+    if before.has_root && !now.has_root {
         return Err("function must not delete the Kptfile of the package".into());
     }
     Ok(())
@@ -262,8 +280,9 @@ mod tests {
         let files = files();
         let tree = Tree::read(&files, &Audience::default()).unwrap();
         let before = tree.items().unwrap();
-        assert_eq!(check(&before, &before), Ok(()));
-        assert_eq!(check(&[], &[]), Ok(()));
+        let summary = Summary::of(&before);
+        assert_eq!(check(summary, &before), Ok(()));
+        assert_eq!(check(Summary::default(), &[]), Ok(()));
         let mut renamed = before.clone();
         renamed[0].object["kind"] = "Other".into();
         for (after, word) in [
@@ -275,7 +294,7 @@ mod tests {
                 "resource at path \"a.yaml\" and index \"0\" already exists",
             ),
         ] {
-            assert!(check(&before, &after).unwrap_err().contains(word), "{word}");
+            assert!(check(summary, &after).unwrap_err().contains(word), "{word}");
         }
     }
 }

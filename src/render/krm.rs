@@ -7,23 +7,31 @@ const KUSTOMIZATIONS: &[&str] = &["kustomization.yaml", "kustomization.yml", "Ku
 
 /// Returns why a document of a file is no resource; nothing if it is one, or Kustomize's.
 pub(super) fn problem(path: &str, object: &Value) -> Option<&'static str> {
-    let text = |pointer: &str| {
-        let text = object.pointer(pointer).and_then(Value::as_str);
-        text.unwrap_or_default()
-    };
-    if is_kustomization(path, text("/apiVersion"), text("/kind")) {
+    // Every resource is asked after every function: a pointer would be taken apart each time.
+    if is_kustomization(path, text(object, "apiVersion"), text(object, "kind")) {
         return None;
     }
-    if !object.get("metadata").is_some_and(Value::is_object) {
+    let metadata = object
+        .get("metadata")
+        .filter(|metadata| metadata.is_object());
+    let Some(metadata) = metadata else {
         return Some("resource must have `apiVersion`, `kind`, and `name`");
-    }
+    };
     [
-        ("/apiVersion", "resource must have `apiVersion`"),
-        ("/kind", "resource must have `kind`"),
-        ("/metadata/name", "resource must have `metadata.name`"),
+        (
+            text(object, "apiVersion"),
+            "resource must have `apiVersion`",
+        ),
+        (text(object, "kind"), "resource must have `kind`"),
+        (text(metadata, "name"), "resource must have `metadata.name`"),
     ]
     .into_iter()
-    .find_map(|(at, why)| text(at).is_empty().then_some(why))
+    .find_map(|(text, why)| text.is_empty().then_some(why))
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    let text = value.get(key).and_then(Value::as_str);
+    text.unwrap_or_default()
 }
 
 fn is_kustomization(path: &str, version: &str, kind: &str) -> bool {

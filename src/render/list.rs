@@ -8,7 +8,7 @@ use super::Audience;
 use crate::api::ResultItem;
 
 /// Where a resource is kept. Functions elsewhere are told by annotations; in this program these are not in the object.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     /// Directory of its package from the root package, `/` between parts; empty for the root package itself.
     pub package: String,

@@ -152,6 +152,7 @@ fn hydrated(
     let (is_kept, by_levels) = (root.says(SAVE_ON_FAILURE), root.says(PARENTS_FIRST));
     let mut run = Run {
         options,
+        is_kept,
         items: tree.items().map_err(early)?,
         order: tree.parents_first(by_levels),
         steps: Vec::new(),

@@ -1,6 +1,6 @@
 //! The files of a package as its functions left its resources.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use super::{Audience, Item, blueprint, krm, tree::Tree};
 use crate::package::{Files, KPTFILE, check_files};
@@ -16,7 +16,7 @@ pub(super) fn write(
     prune: bool,
     audience: &Audience,
 ) -> Result<Files, String> {
-    let marked: Vec<Item> = items.iter().map(|item| marked(item, tree)).collect();
+    let marked: Vec<Cow<Item>> = items.iter().map(|item| marked(item, tree)).collect();
     let mut by_file: BTreeMap<String, Vec<&Item>> = BTreeMap::new();
     for item in &marked {
         let path = krm::joined(&item.place.package, &item.place.path);
@@ -45,16 +45,20 @@ pub(super) fn write(
 }
 
 /// Returns a resource with the mark of Config Connector, if a function made or changed it.
-fn marked(item: &Item, tree: &Tree) -> Item {
+fn marked<'a>(item: &'a Item, tree: &Tree) -> Cow<'a, Item> {
+    if !blueprint::is_marked(&item.object) {
+        return Cow::Borrowed(item);
+    }
     let place = &item.place;
     let path = krm::joined(&place.package, &place.path);
     let layout = tree.layouts.get(path.as_str());
     let before = layout.and_then(|layout| layout.documents.get(place.index));
-    let mut item = item.clone();
-    if before.is_none_or(|before| before.value != item.object) {
-        blueprint::mark(&mut item.object);
+    if before.is_some_and(|before| before.value == item.object) {
+        return Cow::Borrowed(item);
     }
-    item
+    let mut item = item.clone();
+    blueprint::mark(&mut item.object);
+    Cow::Owned(item)
 }
 
 /// Returns nothing when all that is new can be stored: it has names that every system takes, and no more bytes than may be.
@@ -79,8 +83,12 @@ fn check(before: &Files, after: &Files) -> Result<(), String> {
     if before == after {
         return Ok(());
     }
+    let wrong = check_files(&judged(after, before));
+    if wrong.is_empty() {
+        return Ok(());
+    }
     let known = check_files(&judged(before, after));
-    let wrong = check_files(&judged(after, before)).into_iter();
+    let wrong = wrong.into_iter();
     let told: Vec<String> = wrong
         .filter(|wrong| !known.contains(wrong))
         .map(|wrong| format!("{}: {}", wrong.field, wrong.detail))

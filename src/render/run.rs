@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     Audience, Failure, Item, List, Options, Place, Ran, Runner, Runners, Step,
-    bounds::{Bounds, check},
+    bounds::{Bounds, Summary, check},
     krm, output,
     pipeline::{Call, Config, Kind},
     selector::selects,
@@ -57,6 +57,8 @@ fn unavailable(image: &str, why: &str) -> String {
 /// A render under way.
 pub(super) struct Run<'a> {
     pub(super) options: &'a Options<'a>,
+    /// Whether the resources are wanted after a failure too. If not, functions are given them and not copies of them.
+    pub(super) is_kept: bool,
     /// The resources as the last function that succeeded left them.
     pub(super) items: Vec<Item>,
     /// The packages from above: their resources are given to functions in this order.
@@ -116,9 +118,12 @@ impl Run<'_> {
     ) -> Result<(), String> {
         self.options.audience.check()?;
         let call = &ready.call;
+        let before = Before::of(call, items);
+        let is_copied = self.is_kept || call.kind == Kind::Validator;
         let begun = Instant::now();
         let audience = self.options.audience.within(self.options.limit);
-        let (ran, list) = run(ready, items, audience);
+        let list = before.list(call, (items, is_copied), audience);
+        let (ran, list) = run(ready, list);
         let step = Step {
             kind: call.kind,
             name: call.name.clone(),
@@ -145,7 +150,7 @@ impl Run<'_> {
             self.steps.push(step);
             return Ok(());
         }
-        match merged(bounds, call, items, list) {
+        match merged(bounds, call, (&before, items), list) {
             Ok(made) => {
                 *items = made;
                 self.steps.push(step);
@@ -166,25 +171,77 @@ impl Run<'_> {
     }
 }
 
-/// Runs a function over what it selects. One that panics has failed.
-fn run(ready: &Ready, items: &[Item], audience: Audience) -> (Result<Ran, Failure>, List) {
-    let call = &ready.call;
-    let selected = items.iter().filter(|item| is_selected(call, item));
-    let mut list = List {
-        items: selected.cloned().collect(),
-        config: config(call, items),
-        audience,
-    };
+/// What the resources were before a function.
+struct Before {
+    /// Which of them the function is given.
+    are_selected: Vec<bool>,
+    summary: Summary,
+}
+
+impl Before {
+    fn of(call: &Call, items: &[Item]) -> Self {
+        let are_selected = items
+            .iter()
+            .map(|item| selects(&call.selectors, &call.exclude, &item.object));
+        Self {
+            are_selected: are_selected.collect(),
+            summary: Summary::of(items),
+        }
+    }
+
+    fn are_all_selected(&self) -> bool {
+        self.are_selected.iter().all(|is_selected| *is_selected)
+    }
+
+    /// Returns what the function is given: copies, or else the resources themselves, of which only their places are left.
+    fn list(
+        &self,
+        call: &Call,
+        (items, is_copied): (&mut Vec<Item>, bool),
+        audience: Audience,
+    ) -> List {
+        let config = config(call, items);
+        if !is_copied && self.are_all_selected() {
+            let items = std::mem::take(items);
+            return List {
+                items,
+                config,
+                audience,
+            };
+        }
+        let numbered = items.iter_mut().zip(&self.are_selected);
+        let selected = numbered.filter(|(_, is_selected)| **is_selected);
+        let given = selected.map(
+            |(item, _)| {
+                if is_copied { item.clone() } else { taken(item) }
+            },
+        );
+        let items = given.collect();
+        List {
+            items,
+            config,
+            audience,
+        }
+    }
+}
+
+/// Takes a resource from its place.
+fn taken(item: &mut Item) -> Item {
+    Item {
+        object: item.object.take(),
+        place: item.place.clone(),
+        text: std::mem::take(&mut item.text),
+    }
+}
+
+/// Runs a function over what it is given. One that panics has failed.
+fn run(ready: &Ready, mut list: List) -> (Result<Ran, Failure>, List) {
     let ran = match &ready.runner {
         Err(why) => Err(why.clone().into()),
         Ok(runner) => catch_unwind(AssertUnwindSafe(|| runner.run(&mut list)))
             .unwrap_or_else(|_| Err("KRM function panicked".to_owned().into())),
     };
     (ran, list)
-}
-
-fn is_selected(call: &Call, item: &Item) -> bool {
-    selects(&call.selectors, &call.exclude, &item.object)
 }
 
 /// Returns the config of a function, as functions before it left it.
@@ -206,24 +263,30 @@ fn config(call: &Call, items: &[Item]) -> Option<Value> {
 
 /// Returns what the resources become by what a function made of those that it selected: the others stay, and so do the places in the
 /// list of those that are where they were.
-fn merged(bounds: &Bounds, call: &Call, items: &[Item], list: List) -> Result<Vec<Item>, String> {
+fn merged(
+    bounds: &Bounds,
+    call: &Call,
+    (before, items): (&Before, &mut Vec<Item>),
+    list: List,
+) -> Result<Vec<Item>, String> {
     let directory = match &call.config {
         Config::File { path, .. } => path.rsplit_once('/').map_or("", |(directory, _)| directory),
         _ => "",
     };
     let made = bounds.placed(list.items, directory)?;
-    if items.iter().all(|item| is_selected(call, item)) {
-        check(items, &made)?;
+    if before.are_all_selected() {
+        check(before.summary, &made)?;
         return Ok(made);
     }
-    check(&[], &made)?;
+    check(Summary::default(), &made)?;
     let numbered = made.into_iter().enumerate();
     let mut left: BTreeMap<Place, (usize, Item)> = numbered
         .map(|(at, item)| (item.place.clone(), (at, item)))
         .collect();
     let mut all = Vec::new();
-    for item in items {
-        if is_selected(call, item) {
+    let others = items.iter().zip(&before.are_selected);
+    for (item, is_selected) in others {
+        if *is_selected {
             all.extend(left.remove(&item.place).map(|(_, item)| item));
         } else {
             all.push(item.clone());
@@ -232,6 +295,6 @@ fn merged(bounds: &Bounds, call: &Call, items: &[Item], list: List) -> Result<Ve
     let mut new: Vec<_> = left.into_values().collect();
     new.sort_by_key(|(at, _)| *at);
     all.extend(new.into_iter().map(|(_, item)| item));
-    check(items, &all)?;
+    check(before.summary, &all)?;
     Ok(all)
 }

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde_json::{Map, Value};
 use yaml_edit::{Document, Mapping, Sequence, YamlFile, YamlNode};
 
-use super::{Error, read, write};
+use super::{Error, quick, read, write};
 
 /// Returns the text with the values `wanted` in its documents; the very same bytes when it says so already.
 ///
@@ -19,7 +19,17 @@ use super::{Error, read, write};
 /// # Errors
 /// [`Error`]: not YAML, not as many documents, or of a form that can't be changed so, such as an alias.
 pub fn rewrite(text: &str, wanted: &[Value]) -> Result<String, Error> {
-    rewrite_read(text, &read::documents(text)?, wanted)
+    if let Some(changed) = quickly(text, wanted) {
+        return Ok(changed);
+    }
+    slowly(text, &read::documents(text)?, wanted)
+}
+
+fn quickly(text: &str, wanted: &[Value]) -> Option<String> {
+    let [wanted] = wanted else {
+        return None;
+    };
+    quick::rewritten(text, wanted)
 }
 
 /// Returns the same as [`rewrite`] for a text that has been read already: it says `values`. Reading is the most that a change costs.
@@ -27,6 +37,14 @@ pub fn rewrite(text: &str, wanted: &[Value]) -> Result<String, Error> {
 /// # Errors
 /// As those of [`rewrite`].
 pub fn rewrite_read(text: &str, values: &[Value], wanted: &[Value]) -> Result<String, Error> {
+    if values == wanted {
+        return Ok(text.into());
+    }
+    quickly(text, wanted).map_or_else(|| slowly(text, values, wanted), Ok)
+}
+
+/// Returns the same as [`rewrite_read`], changed by the library.
+pub(super) fn slowly(text: &str, values: &[Value], wanted: &[Value]) -> Result<String, Error> {
     if values == wanted {
         return Ok(text.into());
     }
@@ -149,7 +167,7 @@ fn change_item(sequence: &Sequence, at: usize, old: &Value, new: &Value) -> Resu
 }
 
 /// Returns, for every new item, the old one that it stays in the place of; these are in order.
-fn same_items(old: &[Value], new: &[Value]) -> Vec<Option<usize>> {
+pub(super) fn same_items(old: &[Value], new: &[Value]) -> Vec<Option<usize>> {
     let mut next = 0;
     let find = |value: &Value| {
         let left = &old[next..];

@@ -1,13 +1,14 @@
 //! Comments behind values, and single values, read and changed in the text of a document. What is asked for by a JSON pointer is found in
 //! maps and lists of several lines; what is inside of `{}` and `[]` is not.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{collections::HashMap, ops::Range};
 
 use serde_json::Value;
 
 use super::{
-    comments::{END, Outline, Place, STEP, means_the_same},
-    read, write,
+    comments::means_the_same,
+    outline::{END, Outline, Place, STEP},
+    quick, read, write,
 };
 
 /// Returns the comments behind values, each with the JSON pointer of its value, in the order of the text. The comment of a list of
@@ -34,7 +35,7 @@ pub fn with_line_comments(text: &str, comments: &[(String, String)]) -> String {
     };
     let places = places(&outline);
     let found = comments.iter().filter_map(|(at, comment)| {
-        let thing = places.get(at)?;
+        let thing = places.get(path(at).as_str())?;
         Some((*thing, comment.as_str()))
     });
     let found: Vec<_> = found.collect();
@@ -51,12 +52,12 @@ pub fn with_line_comments(text: &str, comments: &[(String, String)]) -> String {
     })
 }
 
-/// Returns the things of an outline by their JSON pointers.
-fn places(outline: &Outline) -> BTreeMap<String, usize> {
+/// Returns the things of an outline by their paths.
+fn places<'a>(outline: &'a Outline) -> HashMap<&'a str, usize> {
     // Of several with one path the first one.
     let things = outline.things.iter().enumerate().rev();
     things
-        .map(|(at, thing)| (pointer(&thing.path), at))
+        .map(|(at, thing)| (thing.path.as_str(), at))
         .collect()
 }
 
@@ -88,7 +89,9 @@ pub fn with_scalars(text: &str, old: &Value, scalars: &[Scalar]) -> Option<Scala
     let outline = Outline::placed(text)?;
     let places = places(&outline);
     let range = |scalar: &Scalar| {
-        let range = outline.things[*places.get(&scalar.at)?].value.clone();
+        let range = outline.things[*places.get(path(&scalar.at).as_str())?]
+            .value
+            .clone();
         range.filter(|range| !range.is_empty())
     };
     let (mut puts, mut left) = (Vec::new(), Vec::new());
@@ -154,9 +157,12 @@ fn forms(old: &str, scalar: &Scalar) -> Option<Vec<String>> {
 
 /// Returns whether something without quotes is a number, true, false, or null.
 fn is_no_text(plain: &str) -> bool {
-    let read = read::from_str::<Value>(plain).unwrap_or_default();
-    let is_one_word = !plain.contains(char::is_whitespace);
-    is_one_word && (read.is_number() || read.is_boolean()) || matches!(plain, "null" | "~")
+    if plain.contains(char::is_whitespace) {
+        return false;
+    }
+    let read = quick::word(plain);
+    let read = read.unwrap_or_else(|| read::from_str::<Value>(plain).unwrap_or_default());
+    read.is_number() || read.is_boolean() || matches!(plain, "null" | "~")
 }
 
 /// Returns what a text says, if that is the scalars, and else what the old one said.
@@ -165,20 +171,31 @@ fn said(text: &str, old: &Value, scalars: &[&Scalar]) -> Option<Value> {
     let [new] = said.as_mut_slice() else {
         return None;
     };
-    let value = new.clone();
-    let mut is_said = |scalar: &&Scalar| {
-        let (value, was) = (new.pointer_mut(&scalar.at), old.pointer(&scalar.at));
-        let (Some(value), Some(was)) = (value, was) else {
-            return false;
-        };
+    let mut put = Vec::new();
+    for scalar in scalars {
+        let (value, was) = (new.pointer_mut(&scalar.at)?, old.pointer(&scalar.at)?);
         let is_said = match &*value {
             Value::String(text) => *text == scalar.scalar,
             other => !scalar.is_text && !other.is_object() && !other.is_array(),
         };
-        *value = was.clone();
-        is_said
-    };
-    (scalars.iter().all(&mut is_said) && new == old).then_some(value)
+        if !is_said {
+            return None;
+        }
+        put.push((&scalar.at, std::mem::replace(value, was.clone())));
+    }
+    if new != old {
+        return None;
+    }
+    for (at, value) in put.into_iter().rev() {
+        *new.pointer_mut(at)? = value;
+    }
+    Some(new.take())
+}
+
+/// Returns the path in an outline of a JSON pointer.
+fn path(pointer: &str) -> String {
+    let path = pointer.replace('/', STEP.encode_utf8(&mut [0; 4]));
+    path.replace("~1", "/").replace("~0", "~")
 }
 
 /// Returns the JSON pointer of a path of an outline.

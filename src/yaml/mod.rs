@@ -3,11 +3,14 @@
 mod comments;
 mod edit;
 mod lines;
+mod outline;
+mod quick;
 mod read;
+mod walk;
 mod write;
 
 pub use comments::{comments, with_comments, with_new_comments};
 pub use edit::{pieces, rewrite, rewrite_read};
 pub use lines::{Scalar, Scalars, line_comments, with_line_comments, with_scalars};
-pub use read::{Error, documents, from_str};
+pub use read::{Error, documents, from_str, problem};
 pub use write::{emit, to_string};

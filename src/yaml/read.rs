@@ -4,6 +4,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_saphyr::{Options, alias_limits, budget, options};
 
+use super::quick;
+
 /// How many nodes aliases may add: more than any honest document needs, and little time.
 const REPLAYED: usize = 20_000;
 
@@ -40,10 +42,29 @@ pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
 /// # Errors
 /// [`Error`]: not YAML, or more than any honest document needs.
 pub fn documents(text: &str) -> Result<Vec<Value>, Error> {
+    quick::documents(text).map_or_else(|| all(text), Ok)
+}
+
+/// Returns why the documents of a text can't be read; nothing if they can.
+#[must_use]
+pub fn problem(text: &str) -> Option<Error> {
+    if quick::is_read(text) {
+        return None;
+    }
+    documents(text).err()
+}
+
+/// Returns the same as [`documents`], read by the library.
+pub(super) fn all(text: &str) -> Result<Vec<Value>, Error> {
     let mut pieces = text.as_bytes();
     let read = serde_saphyr::read_with_options(&mut pieces, dialect());
     read.map(|value| value.map_err(|error| Error::told(&error)))
         .collect()
+}
+
+/// Returns what a text without comments says that is nothing but one scalar; nothing if it can't be read.
+pub(super) fn alone(text: &str) -> Option<Value> {
+    serde_saphyr::from_str_with_options(text, dialect()).ok()
 }
 
 /// The words for booleans of YAML 1.2, the octal numbers of Go, and budgets against bombs.
@@ -89,6 +110,25 @@ mod tests {
             ("{\"a\": {\"b\": []}}", json!({"a": {"b": []}})),
         ] {
             assert_eq!(from_str::<Value>(text).as_ref(), Ok(&value), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_problem_is_what_keeps_documents_from_being_read() {
+        for text in [
+            "",
+            "a: 1\n",
+            "a: .inf\n",
+            "a: 1\na: 2\n",
+            "- a\n",
+            "a: [b\n",
+            "a: 1\n---\nb: c: d\n",
+            "a: |\n  b\n",
+            "# a\n---\nb: 1\n",
+            "a: &x 1\nb: *x\n",
+            "a: *x\n",
+        ] {
+            assert_eq!(problem(text), all(text).err(), "{text:?}");
         }
     }
 

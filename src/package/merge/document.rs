@@ -44,9 +44,13 @@ impl<'a> Document<'a> {
     pub(super) fn all(path: &str, content: &'a [u8]) -> Result<Vec<Self>, UpgradeError> {
         let text = text_of(path, content)?;
         let told = |error| UpgradeError::unreadable(path, &error);
-        yaml::documents(text).map_err(told)?;
-        let pieces = yaml::pieces(text).into_iter();
-        let read = pieces.map(|text| {
+        let pieces = yaml::pieces(text);
+        if pieces.len() > 1
+            && let Some(error) = yaml::problem(text)
+        {
+            return Err(told(error));
+        }
+        let read = pieces.into_iter().map(|text| {
             let mut values = yaml::documents(text).map_err(told)?;
             if values.len() > 1 {
                 let why = "its documents are not separated by lines with ---";

@@ -58,8 +58,13 @@ pub(in crate::package) fn merge_whole(three: Versions<&[u8]>) -> Option<Vec<u8>>
 
 /// Returns whether a file is what a clone makes of its origin.
 fn is_as_cloned(three: Versions<&[u8]>) -> bool {
+    let may_be = |local: &&[u8]| std::str::from_utf8(local).is_ok_and(merge_key::may_be_marked);
+    let Some(local) = three.local.filter(may_be) else {
+        // What has no marks is not what a clone makes: else it would be the origin itself.
+        return false;
+    };
     let marked = three.origin.and_then(merge_key::marked_file);
-    three.local.is_some() && marked.as_deref() == three.local
+    marked.as_deref() == Some(local)
 }
 
 /// Returns the local documents with what upstream changed, then those that are new upstream.
@@ -130,7 +135,9 @@ fn merge_present(local: &Document, origin: Option<&Document>, updated: &Document
         return local.text.into();
     }
     let is_untouched = origin.is_some_and(|origin| {
-        let marked = merge_key::marked_piece(origin.text);
+        let may_be = merge_key::may_be_marked(local.text);
+        let marked = may_be.then(|| merge_key::marked_piece(origin.text));
+        let marked = marked.flatten();
         let marked = marked.as_deref().map(document::body);
         [was, marked].contains(&Some(local.body()))
     });

@@ -35,6 +35,11 @@ pub(in crate::package) fn marked_file(content: &[u8]) -> Option<Vec<u8>> {
     Some(marked.into_bytes())
 }
 
+/// Returns whether a text can have marks of a clone: no clone leaves one without.
+pub(in crate::package) fn may_be_marked(text: &str) -> bool {
+    text.contains(UPSTREAM_IDENTIFIER)
+}
+
 /// Returns a document with marks; nothing if it is no resource.
 pub(in crate::package) fn marked_piece(piece: &str) -> Option<String> {
     let mut values = yaml::documents(piece).ok()?;

@@ -1,7 +1,5 @@
 //! `apply-setters`: new values where a comment says of which setters a value is made, such as `tag: "1" # kpt-set: ${tag}`.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
 use super::{
@@ -87,9 +85,11 @@ fn set(item: &mut Item, given: &Given) -> Result<Vec<ResultItem>, String> {
         let value = set_list(&mut document, &pointer, pattern(&comment), given)?;
         done.extend(value.map(|value| (pointer, value)));
     }
-    let ways = ways(document.object());
     let reports = done.iter();
-    let reports = reports.map(|(pointer, value)| told_of(item, ways.get(pointer), value));
+    let reports = reports.map(|(pointer, value)| {
+        let way = path::way(document.object(), pointer);
+        told_of(item, way.as_deref(), value)
+    });
     let reports = reports.collect();
     document.give(item);
     Ok(reports)
@@ -122,12 +122,6 @@ fn scalar(
     Ok(Some(put).filter(|put| put.scalar != text))
 }
 
-/// Returns the ways to all values and lists by their pointers.
-fn ways(object: &Value) -> BTreeMap<String, Vec<Step>> {
-    let ways = path::leaves(object).into_iter().chain(path::lists(object));
-    ways.map(|way| (path::pointer(&way), way)).collect()
-}
-
 fn unresolved(missing: &[&str]) -> String {
     let missing: Vec<String> = missing.iter().map(|name| format!("${{{name}}}")).collect();
     format!(
@@ -158,10 +152,10 @@ fn set_list(
     Ok(changed.then(|| value.trim().into()))
 }
 
-fn told_of(item: &Item, way: Option<&Vec<Step>>, value: &str) -> ResultItem {
+fn told_of(item: &Item, way: Option<&[Step]>, value: &str) -> ResultItem {
     let mut told = report::about(item, report::info(format!("set field value to {value:?}")));
     told.field = Some(ResultField {
-        path: way.map(|way| path::dotted(way)).unwrap_or_default(),
+        path: way.map(path::dotted).unwrap_or_default(),
         ..ResultField::default()
     });
     told

@@ -8,7 +8,7 @@ use super::resource;
 const DEPENDS_ON: &str = "config.kubernetes.io/depends-on";
 
 /// How a resource is called by one that depends on it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Reference {
     group: String,
     /// Empty for what belongs to the whole cluster.

@@ -7,7 +7,7 @@ use super::{
     config,
     depends_on::{self, Reference},
     field::{self, ANY, Field, found},
-    name_references::{self, Rename},
+    name_references::{self, Rename, Renames},
     report, resource, scope,
 };
 use crate::api::ResultItem;
@@ -50,7 +50,7 @@ fn ensure(list: &mut List) -> Result<usize, String> {
     let more = field::described(config, "additionalNameFields")?;
     let own = found(ANY, ANY, "metadata/name");
     let mut changed = 0;
-    let mut renames = Vec::new();
+    let mut renames = Renames::default();
     for item in items.iter_mut() {
         audience.check()?;
         if LEFT_ALONE.contains(&resource::kind(&item.object)) {
@@ -62,7 +62,7 @@ fn ensure(list: &mut List) -> Result<usize, String> {
         );
         if wish.put(&own, &mut item.object)? > 0 {
             let new = resource::name(&item.object).to_owned();
-            renames.push(Rename { before, new });
+            renames.add(Rename { before, new });
             changed += 1;
         }
         for field in &more {
@@ -77,10 +77,11 @@ fn ensure(list: &mut List) -> Result<usize, String> {
 }
 
 /// Lets a resource refer to others by their new names.
-fn follow(item: &mut Item, renames: &[Rename]) {
+fn follow(item: &mut Item, renames: &Renames) {
     name_references::follow(&mut item.object, renames);
     depends_on::change(&mut item.object, &mut |reference: &mut Reference| {
-        let rename = renames.iter().find(|rename| rename.before == *reference);
+        let mut renames = renames.of(&reference.name);
+        let rename = renames.find(|rename| rename.before == *reference);
         if let Some(rename) = rename {
             reference.name.clone_from(&rename.new);
         }

@@ -57,11 +57,15 @@ impl<'a> Field<'a> {
 
     /// Returns whether a resource is of the field's kind.
     pub(super) fn fits(&self, object: &Value) -> bool {
-        let (group, version) = resource::group_version(object);
+        self.is_of(resource::group_version(object), resource::kind(object))
+    }
+
+    /// Returns whether it is a field of a kind.
+    fn is_of(&self, (group, version): (&str, &str), kind: &str) -> bool {
         let own = [
+            (self.kind, kind),
             (self.group, group),
             (self.version, version),
-            (self.kind, resource::kind(object)),
         ];
         own.iter().all(|(asked, has)| *asked == ANY || asked == has)
     }
@@ -76,6 +80,31 @@ impl<'a> Field<'a> {
             create: self.create,
         };
         walk.on(object, &steps(self.path), change)
+    }
+}
+
+/// Fields taken apart once, to be changed in many resources.
+pub(super) struct Fields<'a>(Vec<(&'a Field<'a>, Vec<Step>)>);
+
+impl<'a> Fields<'a> {
+    pub(super) fn of(fields: impl Iterator<Item = &'a Field<'a>>) -> Self {
+        Self(fields.map(|field| (field, steps(field.path))).collect())
+    }
+
+    /// Changes those fields of a resource that its kind has, in their order. See [`Field::change`].
+    pub(super) fn change(&self, object: &mut Value, change: Change<'_>) -> Result<(), String> {
+        let (version, kind) = (resource::group_version(object), resource::kind(object));
+        let fields = self.0.iter();
+        let fitting: Vec<_> = fields
+            .filter(|(field, _)| field.is_of(version, kind))
+            .collect();
+        fitting.into_iter().try_for_each(|(field, steps)| {
+            let walk = Walk {
+                path: field.path,
+                create: field.create,
+            };
+            walk.on(object, steps, &mut *change)
+        })
     }
 }
 

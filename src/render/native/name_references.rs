@@ -1,6 +1,8 @@
 //! Which fields name other resources, as data; and resources that refer to others by their new names. In come objects and renames, out come
 //! objects changed.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use super::{
@@ -15,6 +17,28 @@ pub(super) struct Rename {
     pub(super) before: Reference,
     /// Its new name.
     pub(super) new: String,
+}
+
+/// Resources that have other names now, by what they were called: everything that names a resource is looked up here.
+#[derive(Default)]
+pub(super) struct Renames {
+    all: Vec<Rename>,
+    by_name: HashMap<String, Vec<usize>>,
+}
+
+impl Renames {
+    /// Adds one.
+    pub(super) fn add(&mut self, rename: Rename) {
+        let name = rename.before.name.clone();
+        self.by_name.entry(name).or_default().push(self.all.len());
+        self.all.push(rename);
+    }
+
+    /// Returns those of resources that had a name, in their order.
+    pub(super) fn of<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a Rename> + use<'a> {
+        let found = self.by_name.get(name).into_iter().flatten();
+        found.map(|at| &self.all[*at])
+    }
 }
 
 /// A field that names a resource.
@@ -251,8 +275,8 @@ const OF_RULES: &[(&str, (&str, &str))] = &[
 ];
 
 /// Lets a resource refer to others by their new names.
-pub(super) fn follow(object: &mut Value, renames: &[Rename]) {
-    if renames.is_empty() {
+pub(super) fn follow(object: &mut Value, renames: &Renames) {
+    if renames.all.is_empty() {
         return;
     }
     let namespace = scope::namespace(object).unwrap_or_default().to_owned();
@@ -280,7 +304,7 @@ pub(super) fn follow(object: &mut Value, renames: &[Rename]) {
 
 /// The new names, for a resource in a namespace.
 struct Names<'a> {
-    renames: &'a [Rename],
+    renames: &'a Renames,
     namespace: &'a str,
 }
 
@@ -342,7 +366,7 @@ impl Names<'_> {
 
     /// Returns the new name of a resource in a namespace, or of one that belongs to the whole cluster.
     fn renamed(&self, (group, kind): (&str, &str), namespace: &str, name: &str) -> Option<&str> {
-        let mut renames = self.renames.iter();
+        let mut renames = self.renames.of(name);
         let rename = renames.find(|rename| rename.before.is(group, kind, namespace, name))?;
         Some(&rename.new)
     }
@@ -366,7 +390,8 @@ mod tests {
 
     #[test]
     fn what_names_a_resource_follows() {
-        let renames = [
+        let mut renames = Renames::default();
+        for rename in [
             rename("v1", "ConfigMap", "c"),
             rename("v1", "Secret", "s"),
             rename("v1", "ServiceAccount", "a"),
@@ -375,7 +400,9 @@ mod tests {
             rename("rbac.authorization.k8s.io/v1", "Role", "r"),
             rename("rbac.authorization.k8s.io/v1", "ClusterRole", "r2"),
             rename("storage.k8s.io/v1", "StorageClass", "t"),
-        ];
+        ] {
+            renames.add(rename);
+        }
         for (text, pointers) in [
             (
                 "apiVersion: v1\nkind: Pod\nspec: {serviceAccountName: a, imagePullSecrets: [{name: s}], containers: [{env: [{valueFrom: {configMapKeyRef: {name: c}}}], envFrom: [{secretRef: {name: s}}]}]}",

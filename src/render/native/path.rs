@@ -63,6 +63,29 @@ pub(super) fn pointer(way: &[Step]) -> String {
     way.iter().map(step).collect()
 }
 
+/// Returns the way that a JSON pointer names, to a value or a list; nothing if it leads to none.
+pub(super) fn way(object: &Value, pointer: &str) -> Option<Vec<Step>> {
+    let mut value = object;
+    let steps = pointer.strip_prefix('/')?.split('/').map(|step| {
+        let key = step.replace("~1", "/").replace("~0", "~");
+        let step = match value {
+            Value::Object(map) => {
+                value = map.get(&key)?;
+                Step::Key(key)
+            }
+            Value::Array(items) => {
+                let at = key.parse().ok()?;
+                value = items.get(at)?;
+                Step::At(at)
+            }
+            _ => return None,
+        };
+        Some(step)
+    });
+    let way: Option<Vec<Step>> = steps.collect();
+    way.filter(|_| !value.is_object())
+}
+
 /// Returns a way as people read it, such as `spec.ports[0].name`.
 pub(super) fn dotted(way: &[Step]) -> String {
     let mut out = String::new();
@@ -99,6 +122,12 @@ mod tests {
             told,
             want.map(|(pointer, path)| (pointer.into(), path.into()))
         );
+        for way in ways.into_iter().chain(lists(&object)) {
+            assert_eq!(super::way(&object, &pointer(&way)), Some(way));
+        }
+        for none in ["", "/e", "/a/b", "/a/b~1c/9", "/a/b~1c/x", "/a/b~1c/0/x"] {
+            assert_eq!(way(&object, none), None, "{none}");
+        }
         let ways = lists(&object);
         let told: Vec<_> = ways.iter().map(|way| dotted(way)).collect();
         assert_eq!(told, ["a.b/c", "a.b/c[2]"]);

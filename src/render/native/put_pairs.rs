@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{
     super::{Failure, Item, List},
     config,
-    field::{self, Field},
+    field::{self, Field, Fields},
     report, resource,
 };
 use crate::api::ResultItem;
@@ -43,14 +43,13 @@ impl Putting {
         let config = config.as_ref().ok_or_else(|| config::missing(self.own))?;
         let pairs = self.pairs(config)?;
         let more = field::described(config, self.more)?;
-        let fields: Vec<_> = self.fields.iter().chain(&more).collect();
+        let fields = Fields::of(self.fields.iter().chain(&more));
         let mut changed = 0;
         for item in items {
             audience.check()?;
-            let before = item.object.clone();
-            put_on(item, &fields, &pairs)
+            let is_changed = put_on(item, &fields, &pairs)
                 .map_err(|why| format!("{}: {why}", resource::told(item)))?;
-            changed += usize::from(item.object != before);
+            changed += usize::from(is_changed);
         }
         Ok(changed)
     }
@@ -78,11 +77,13 @@ impl Putting {
     }
 }
 
+/// Puts pairs on a resource; returns whether that changed anything.
 fn put_on(
     item: &mut Item,
-    fields: &[&Field<'_>],
+    fields: &Fields<'_>,
     pairs: &[(String, String)],
-) -> Result<(), String> {
+) -> Result<bool, String> {
+    let mut is_changed = false;
     let mut put = |value: &mut Value| {
         if value.is_null() {
             *value = json!({});
@@ -91,12 +92,13 @@ fn put_on(
             .as_object_mut()
             .ok_or("what should be a map is none")?;
         for (key, value) in pairs {
-            map.insert(key.clone(), Value::from(value.as_str()));
+            if map.get(key).and_then(Value::as_str) != Some(value) {
+                map.insert(key.clone(), value.as_str().into());
+                is_changed = true;
+            }
         }
         Ok(())
     };
-    let object = &mut item.object;
-    fields
-        .iter()
-        .try_for_each(|field| field.change(object, &mut put))
+    fields.change(&mut item.object, &mut put)?;
+    Ok(is_changed)
 }

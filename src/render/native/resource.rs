@@ -9,8 +9,14 @@ const LOCAL_CONFIG: &str = "config.kubernetes.io/local-config";
 
 /// Returns the text that a pointer names.
 pub(super) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
-    let found = object.pointer(pointer).and_then(Value::as_str);
+    let found = at(object, pointer).and_then(Value::as_str);
     found.unwrap_or_default()
+}
+
+/// Returns the value that a pointer names, whose keys have no signs that pointers write otherwise; these cost much to look for.
+fn at<'a>(object: &'a Value, pointer: &str) -> Option<&'a Value> {
+    let mut keys = pointer.split('/').skip(1);
+    keys.try_fold(object, |value, key| value.get(key))
 }
 
 /// Returns the version of the API with its group.
@@ -46,7 +52,7 @@ pub(super) fn is(object: &Value, version: &str, of: &str) -> bool {
 
 /// Returns the value of an annotation.
 pub(super) fn annotation<'a>(object: &'a Value, key: &str) -> &'a str {
-    let annotations = object.pointer("/metadata/annotations");
+    let annotations = at(object, "/metadata/annotations");
     let value = annotations.and_then(|all| all.get(key));
     value.and_then(Value::as_str).unwrap_or_default()
 }

@@ -2,7 +2,7 @@
 //!
 //! A config that is wrong is reported, and nothing is changed; it is no failure, as it is none in the catalogue's function.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use serde_json::Value;
 
@@ -100,7 +100,7 @@ fn origin(object: &Value) -> Option<[&str; 4]> {
 
 fn set(wish: &Wish, items: &mut [Item], audience: &Audience) -> Result<Vec<ResultItem>, String> {
     let mut reports = Vec::new();
-    let (mut changes, mut moved) = (Changes::default(), Vec::new());
+    let (mut changes, mut moved) = (Changes::default(), HashSet::new());
     for item in items.iter_mut() {
         audience.check()?;
         if resource::is_local(&item.object) {
@@ -211,7 +211,7 @@ impl Wish {
 }
 
 /// Lets a resource depend on those that moved where they are now.
-fn follow(wish: &Wish, object: &mut Value, moved: &[Reference], changes: &mut Changes) {
+fn follow(wish: &Wish, object: &mut Value, moved: &HashSet<Reference>, changes: &mut Changes) {
     depends_on::change(object, &mut |reference: &mut Reference| {
         if moved.contains(reference) {
             changes.note(&reference.namespace);

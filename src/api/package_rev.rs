@@ -103,6 +103,10 @@ pub struct UserMetadata {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
     pub managed_fields: Option<serde_json::Value>,
+    /// Who owns which file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
+    pub files_managed_fields: Option<serde_json::Value>,
 }
 
 /// The half of a record that Git says.

@@ -5,12 +5,13 @@
 use bytes::Bytes;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta, Time};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{
     api::{
         self, Condition, GitLock, KptfileObserved, LATEST_LABEL, Locator, Observed,
         PackageMetadata, PackageRev, PackageRevision, PackageRevisionSpec, PackageRevisionStatus,
-        PorchPackage, PorchPackageSpec, PorchPackageStatus, UserMetadata,
+        PorchPackage, PorchPackageSpec, PorchPackageStatus,
     },
     package::{PackageKey, package_uid, revision_uid},
 };
@@ -42,9 +43,17 @@ pub fn package_revision(record: &PackageRev) -> Option<PackageRevision> {
     })
 }
 
-/// Returns the metadata of the `PackageRevisionResources` of a record: who and when, nothing of the user's.
+/// Returns the metadata of the `PackageRevisionResources` of a record: who and when, and of the user's who owns which file.
 #[must_use]
 pub fn resources_metadata(record: &PackageRev) -> ObjectMeta {
+    ObjectMeta {
+        managed_fields: managed_fields(record.spec.metadata.files_managed_fields.as_ref()),
+        ..own_metadata(record)
+    }
+}
+
+/// Returns what every object of a record has in its metadata.
+fn own_metadata(record: &PackageRev) -> ObjectMeta {
     let namespace = record.metadata.namespace.as_deref().unwrap_or_default();
     let name = record.metadata.name.as_deref().unwrap_or_default();
     ObjectMeta {
@@ -164,15 +173,14 @@ fn metadata(record: &PackageRev, observed: &Observed) -> ObjectMeta {
         owner_references: (!user.owner_references.is_empty())
             .then(|| user.owner_references.clone()),
         deletion_timestamp: user.deletion_timestamp.clone(),
-        managed_fields: managed_fields(user),
-        ..resources_metadata(record)
+        managed_fields: managed_fields(user.managed_fields.as_ref()),
+        ..own_metadata(record)
     }
 }
 
-/// Returns who owns which field; what can't be understood is not shown.
-fn managed_fields(user: &UserMetadata) -> Option<Vec<ManagedFieldsEntry>> {
-    let entries = user.managed_fields.as_ref()?;
-    Vec::deserialize(entries).ok()
+/// Returns who owns which field, as it is kept; what can't be understood is not shown.
+fn managed_fields(kept: Option<&Value>) -> Option<Vec<ManagedFieldsEntry>> {
+    Vec::deserialize(kept?).ok()
 }
 
 /// Returns the value of a label that users see.

@@ -29,8 +29,9 @@ use tokio::time::Instant;
 pub use author::Caller;
 pub use delete::{Departed, Terms};
 pub use render::Renderer;
-pub use resources::{Replaced, Texts, sort};
+pub use resources::{Replaced, Texts, Wanted, sort};
 pub use update::Way;
+pub use wish::managed_fields;
 
 use crate::{
     api::PackageRev,

@@ -3,17 +3,20 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::{
     Call, Engine, Error, Record,
     found::{Outline, kptfile_of},
+    locks::Lock,
     render::{NOT_PUSHED, PUSHED, failed, is_light, only_reports},
     report::Report,
     update::{key_of, observed, written},
     write::{Base, Setback, Undertaking},
 };
 use crate::{
-    api::{PackageRev, RenderStatus},
-    cache::Name,
+    api::{PackageRev, RenderStatus, UserMetadata},
+    cache::{Name, name_of},
     package::{Files, KPTFILE, Lifecycle, Violation, check_files, has_pipeline, heal},
     render::Rendered,
     sync::Work,
@@ -26,6 +29,14 @@ pub type Texts = BTreeMap<String, String>;
 const PUSH_ON_FAILURE: &str = "porch.kpt.dev/push-on-render-failure";
 /// The field that a failed pipeline is told of.
 const FIELD: &str = "spec.resources";
+
+/// What is wanted of a package's files.
+pub struct Wanted {
+    /// The texts among them.
+    pub texts: Texts,
+    /// Who owns which of them, as `managedFields`; nothing if nobody is said to.
+    pub managed_fields: Option<Value>,
+}
 
 /// What a replacement of files left.
 pub struct Replaced {
@@ -47,7 +58,7 @@ impl Engine {
         &self,
         name: &Name,
         patient: bool,
-        edit: impl Fn(&PackageRev, &Texts, &[String]) -> Result<Texts, E>,
+        edit: impl Fn(&PackageRev, &Texts, &[String]) -> Result<Wanted, E>,
         call: &Call,
     ) -> Result<Replaced, E> {
         loop {
@@ -56,51 +67,83 @@ impl Engine {
             let base = record.clone();
             let current = self.files(&record).await?;
             let (texts, binary) = sort(&current);
-            let wanted = edit(&record, &texts, &binary)?;
-            let files = with_binary(wanted, &current, &binary);
+            let Wanted {
+                texts,
+                managed_fields,
+            } = edit(&record, &texts, &binary)?;
+            let owners = owned(&record, managed_fields);
+            let files = with_binary(texts, &current, &binary);
             let (files, current) = self.healed(files, current, call).await?;
-            if files == current && !may_render(&record, &files) {
-                return Ok(Replaced {
-                    record,
-                    files,
-                    status: None,
-                });
-            }
-            check(name, &record, &files)?;
-            let (rendered, mut report) = self.outcome(files, &current, call).await?;
-            let failure = rendered.error.as_deref();
-            if failure.is_some() {
-                self.tell(&record, &std::mem::take(&mut report), call);
-            }
-            if let Some(why) = failure.filter(|_| !pushes_on_failure(&record)) {
-                return Err(failed(&name.name, FIELD, NOT_PUSHED, why).into());
-            }
-            let failure = failure.map(|why| failed(&name.name, FIELD, PUSHED, why));
-            let done = |record| match &failure {
-                Some(failure) => Err(failure.clone().into()),
-                None => Ok(Replaced {
-                    record,
-                    files: rendered.files.clone(),
-                    status: rendered.status.clone(),
-                }),
-            };
-            if rendered.files == current {
-                return done(record);
-            }
-            let undertaking = self.replacement(&record, &rendered.files, call).await?;
-            if call.dry_run {
-                return done(undertaking.rehearsed(&record, Lifecycle::Draft));
-            }
-            match self.carry_out(undertaking, lock, call).await {
-                Ok(Some(record)) => {
-                    self.tell(&record, &report, call);
-                    return done(record);
-                }
-                Ok(None) => return Err(Error::NotFound(super::About::Request).into()),
+            let stored = self.store((record, lock), owners, (files, &current), call);
+            match stored.await {
+                Ok(replaced) => return Ok(replaced),
                 Err(Setback::Told(error)) => return Err(error.into()),
                 Err(_) if patient => self.moved_on(&base, call).await?,
                 Err(_) => return Err(Error::Modified.into()),
             }
+        }
+    }
+
+    /// Stores files in the place of the current ones, rendered; and who owns which of them, where that is said.
+    async fn store(
+        &self,
+        (record, lock): (Record, Lock),
+        owners: Option<UserMetadata>,
+        (files, current): (Files, &Files),
+        call: &Call,
+    ) -> Result<Replaced, Setback> {
+        if files == *current && !may_render(&record, &files) {
+            return Ok(Replaced {
+                record: self.owned_by((record, lock), owners, call).await?,
+                files,
+                status: None,
+            });
+        }
+        let name = name_of(&record);
+        check(&name, &record, &files)?;
+        let (rendered, mut report) = self.outcome(files, current, call).await?;
+        let failure = rendered.error.as_deref();
+        if failure.is_some() {
+            self.tell(&record, &std::mem::take(&mut report), call);
+        }
+        if let Some(why) = failure.filter(|_| !pushes_on_failure(&record)) {
+            return Err(failed(&name.name, FIELD, NOT_PUSHED, why).into());
+        }
+        let failure = failure.map(|why| failed(&name.name, FIELD, PUSHED, why));
+        let record = if rendered.files == *current {
+            self.owned_by((record, lock), owners, call).await?
+        } else {
+            let mut undertaking = self.replacement(&record, &rendered.files, call).await?;
+            undertaking.metadata = owners;
+            if call.dry_run {
+                undertaking.rehearsed(&record, Lifecycle::Draft)
+            } else {
+                let done = self.carry_out(undertaking, lock, call).await?;
+                let record = done.ok_or(Error::NotFound(super::About::Request))?;
+                self.tell(&record, &report, call);
+                record
+            }
+        };
+        match failure {
+            Some(failure) => Err(failure.into()),
+            None => Ok(Replaced {
+                record,
+                files: rendered.files,
+                status: rendered.status,
+            }),
+        }
+    }
+
+    /// Writes who owns which file, where that is all that changes.
+    async fn owned_by(
+        &self,
+        (record, lock): (Record, Lock),
+        owners: Option<UserMetadata>,
+        call: &Call,
+    ) -> Result<Record, Setback> {
+        match owners {
+            Some(metadata) => self.rewrite(record, metadata, lock, call).await,
+            None => Ok(record),
         }
     }
 
@@ -167,6 +210,19 @@ impl Engine {
             publishes: false,
         })
     }
+}
+
+/// The most bytes that are kept of who owns which file: a record has little room. Beyond, all are the sync manager's.
+const MOST_OWNERS: usize = 128 * 1024;
+
+/// Returns the user's half of a record with other owners of files; nothing if they are the same.
+fn owned(record: &PackageRev, owners: Option<Value>) -> Option<UserMetadata> {
+    let owners = owners.filter(|owners| owners.to_string().len() <= MOST_OWNERS);
+    let known = &record.spec.metadata;
+    (known.files_managed_fields != owners).then(|| UserMetadata {
+        files_managed_fields: owners,
+        ..known.clone()
+    })
 }
 
 /// Returns the error in upstream's words for files.

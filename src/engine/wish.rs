@@ -88,7 +88,8 @@ pub fn user_metadata(record: &PackageRev, new: &RevisionInput) -> UserMetadata {
 }
 
 /// Returns who owns which field, as an object says it.
-fn managed_fields(asked: &ObjectMeta) -> Option<Value> {
+#[must_use]
+pub fn managed_fields(asked: &ObjectMeta) -> Option<Value> {
     let entries = asked.managed_fields.as_ref();
     let entries = entries.filter(|entries| !entries.is_empty())?;
     Some(json!(entries))
@@ -110,6 +111,10 @@ pub fn carried(other: &UserMetadata, from: &UserMetadata, to: &UserMetadata) -> 
     }
     if from.managed_fields != to.managed_fields {
         new.managed_fields.clone_from(&to.managed_fields);
+    }
+    if from.files_managed_fields != to.files_managed_fields {
+        new.files_managed_fields
+            .clone_from(&to.files_managed_fields);
     }
     new
 }

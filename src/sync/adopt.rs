@@ -28,6 +28,7 @@ pub fn adopt(record: &mut PackageRev) {
         // A revision that is held Terminating by the user's finalizers stays so.
         deletion_timestamp: metadata.deletion_timestamp.clone(),
         managed_fields: None,
+        files_managed_fields: None,
     };
     let held = metadata
         .finalizers

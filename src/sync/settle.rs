@@ -303,9 +303,17 @@ impl<'a> Settling<'a> {
     /// Returns a record in which what a stranger changed is no longer the user's who set it.
     fn credited(&self, record: &PackageRev, candidate: &Candidate<'_>) -> PackageRev {
         let mut record = record.clone();
-        let managed = record.spec.metadata.managed_fields.as_mut();
-        if let (Some(managed), Some(old)) = (managed, &record.spec.observed) {
-            credit(managed, old, &candidate.observed(), self.now);
+        let Some(old) = &record.spec.observed else {
+            return record;
+        };
+        let new = candidate.observed();
+        let user = &mut record.spec.metadata;
+        if let Some(managed) = &mut user.managed_fields {
+            credit(managed, old, &new, self.now);
+        }
+        if old.git.tree != new.git.tree {
+            // Which of the files they changed is not known: all are the sync manager's then.
+            user.files_managed_fields = None;
         }
         record
     }

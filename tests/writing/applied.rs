@@ -344,3 +344,89 @@ pub async fn what_was_found_is_the_sync_managers(examined: &Examined) {
         .await;
     gone.is(200);
 }
+
+/// Each file has owners of its own; a stranger's push makes all of them the sync manager's.
+pub async fn files_have_owners(examined: &Examined) {
+    let desk = Desk::open(examined, "applied-files").await;
+    desk.make("p", "w1", json!({})).await;
+    let apply = async |query: &str, name: &str, files: Value| {
+        let object = json!({
+            "apiVersion": "porch.kpt.dev/v1alpha1", "kind": "PackageRevisionResources",
+            "metadata": { "name": name }, "spec": { "resources": files },
+        });
+        let uri = format!("packagerevisionresources/{name}?fieldManager={query}");
+        desk.patch(&uri, APPLY, &object).await
+    };
+    let none = apply("one", "r.p.none", json!({ "a.yaml": "a: 1\n" })).await;
+    none.says(404, "NotFound", "not found");
+    let one = apply("one", NAME, json!({ "a.yaml": "a: 1\n" }))
+        .await
+        .is(200);
+    assert_eq!(
+        owns(&one, "one/Apply"),
+        json!({ "f:spec": { "f:resources": { "f:a.yaml": {} } } })
+    );
+    assert_eq!(
+        desk.files(NAME).await,
+        one,
+        "what was answered is what is read"
+    );
+    let tip = desk.commit("drafts/p/w1");
+    let same = apply("one", NAME, json!({ "a.yaml": "a: 1\n" }))
+        .await
+        .is(200);
+    assert_eq!(same, one, "what changes nothing is no write");
+    let two = apply("two", NAME, json!({ "b.yaml": "b: 1\n" }))
+        .await
+        .is(200);
+    let names = |object: &Value| -> Vec<String> {
+        let files = object["spec"]["resources"].as_object().unwrap();
+        files
+            .keys()
+            .filter(|path| path.len() == 6)
+            .cloned()
+            .collect()
+    };
+    assert_eq!(names(&two), ["a.yaml", "b.yaml"]);
+    assert_ne!(desk.commit("drafts/p/w1"), tip);
+    let met = apply(
+        "two",
+        NAME,
+        json!({ "a.yaml": "a: 2\n", "b.yaml": "b: 1\n" }),
+    )
+    .await;
+    met.says(
+        409,
+        "Conflict",
+        "conflict with \"one\": .spec.resources.a.yaml",
+    );
+    let shared = apply("two", NAME, json!({ "a.yaml": "a: 1\n" }))
+        .await
+        .is(200);
+    assert_eq!(names(&shared), ["a.yaml"], "what is applied no more goes");
+    let left = apply("one", NAME, json!({})).await.is(200);
+    assert_eq!(names(&left), ["a.yaml"], "somebody else still wants it");
+    desk.write(NAME, "a.yaml", "a: 3\n").await.is(200);
+    let taken = desk.files(NAME).await;
+    assert_eq!(
+        owns(&taken, "two/Apply"),
+        Value::Null,
+        "a plain write takes what it changes"
+    );
+    apply("two&force=true", NAME, json!({ "a.yaml": "a: 4\n" }))
+        .await
+        .is(200);
+    desk.stranger("drafts/p/w1", "p/a.yaml", "a: 5\n");
+    desk.look("r").await;
+    let theirs = desk.files(NAME).await;
+    assert_eq!(theirs["metadata"]["managedFields"], Value::Null);
+    let met = apply("two", NAME, json!({ "a.yaml": "a: 4\n" })).await;
+    met.says(
+        409,
+        "Conflict",
+        "conflict with \"porch-sync\" using porch.kpt.dev/v1alpha1: .spec.resources.a.yaml",
+    );
+    // The labels of a revision and its files are owned apart.
+    let revision = desk.revision(NAME).await;
+    assert_eq!(owns(&revision, "two/Apply"), Value::Null);
+}

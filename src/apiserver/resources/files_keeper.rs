@@ -12,7 +12,8 @@ use crate::{
     api,
     apiserver::{Changed, DeleteTerms, Deleted, Edit, Failure, Keeper, Request, Subject},
     cache::Name,
-    engine::{Replaced, Texts, sort},
+    engine::{Replaced, Texts, Wanted, managed_fields, sort},
+    sync::SYNC_MANAGER,
 };
 
 const NAMED: Named = Named {
@@ -21,6 +22,14 @@ const NAMED: Named = Named {
 };
 
 impl Keeper for PackageRevisionResources {
+    fn keeps_owners(&self) -> bool {
+        true
+    }
+
+    fn maker(&self) -> Option<&'static str> {
+        Some(SYNC_MANAGER)
+    }
+
     async fn create(&self, _: Value, _: &Request) -> Result<Changed, Failure> {
         Err(unsupported("create"))
     }
@@ -36,7 +45,10 @@ impl Keeper for PackageRevisionResources {
                 let why = format!("PackageRevisionResources in version \"v1alpha1\" cannot be handled as a PackageRevisionResources: {error}");
                 Failure::BadRequest(why)
             })?;
-            Ok::<_, Refusal>(new.spec.resources)
+            Ok::<_, Refusal>(Wanted {
+                managed_fields: managed_fields(&new.metadata),
+                texts: new.spec.resources,
+            })
         };
         let patient = request.version.is_none();
         let call = call(request);

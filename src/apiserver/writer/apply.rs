@@ -19,7 +19,9 @@ impl<R: Resource, K: Keeper> ObjectWriter<R, K> {
         for _ in 0..ATTEMPTS {
             let change = Change::apply_of(self.decoder.clone(), applied.clone(), write);
             let changed = self.change(change, write).await;
-            if !write.subresource.is_empty() || changed.as_ref().err() != Some(&missing) {
+            let made_by_applying = write.subresource.is_empty()
+                && self.kind().verbs.iter().any(|verb| verb == "create");
+            if !made_by_applying || changed.as_ref().err() != Some(&missing) {
                 let mut reply = changed?;
                 reply.warnings.extend(warnings);
                 return Ok(reply);

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     comments::means_the_same,
-    outline::{END, Outline, Place, STEP},
+    outline::{Outline, Place, STEP},
     quick, read, write,
 };
 
@@ -15,15 +15,38 @@ use super::{
 /// several lines stands behind its key.
 #[must_use]
 pub fn line_comments(text: &str) -> Vec<(String, String)> {
+    let commented = commented(text).into_iter();
+    commented.map(|it| (it.at, it.comment)).collect()
+}
+
+/// A value with a comment behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commented {
+    /// JSON pointer of the value.
+    pub at: String,
+    /// The comment, with its `#`.
+    pub comment: String,
+    /// The bytes of the value in the text, if it is no map or list of several lines.
+    pub value: Option<Range<usize>>,
+}
+
+/// Returns the values with comments behind them, as [`line_comments`] does, with their places in the text.
+#[must_use]
+pub fn commented(text: &str) -> Vec<Commented> {
     let Some(outline) = Outline::placed(text) else {
         return Vec::new();
     };
     let behind = outline.comments.iter();
     let behind = behind.filter(|comment| comment.place == Place::Behind);
-    let told = behind.map(|comment| (outline.subject(comment), comment.text.clone()));
-    told.filter(|(path, _)| *path != END)
-        .map(|(path, comment)| (pointer(path), comment))
-        .collect()
+    let told = behind.filter_map(|comment| {
+        let thing = outline.thing(comment)?;
+        Some(Commented {
+            at: pointer(&thing.path),
+            comment: comment.text.clone(),
+            value: thing.value.clone(),
+        })
+    });
+    told.collect()
 }
 
 /// Returns the text with comments behind the values that JSON pointers name, in place of others; those that can't be there are left
@@ -70,6 +93,8 @@ pub struct Scalar {
     pub scalar: String,
     /// Whether it has to be a text: else, if it has no quotes, it is what YAML takes it for.
     pub is_text: bool,
+    /// The bytes of the value in the text, where they are known: [`Commented::value`] of the same text.
+    pub place: Option<Range<usize>>,
 }
 
 /// A text with other scalars.
@@ -86,13 +111,23 @@ pub struct Scalars {
 /// Returns a text that says `old` with other scalars, in the quotes that those before them have; nothing if it can't be changed so.
 #[must_use]
 pub fn with_scalars(text: &str, old: &Value, scalars: &[Scalar]) -> Option<Scalars> {
-    let outline = Outline::placed(text)?;
-    let places = places(&outline);
+    let are_known = scalars.iter().all(|scalar| scalar.place.is_some());
+    // What is known need not be searched for: an outline is another reading.
+    let outline = if are_known {
+        None
+    } else {
+        Some(Outline::placed(text)?)
+    };
+    let places = outline.as_ref().map(places);
     let range = |scalar: &Scalar| {
-        let range = outline.things[*places.get(path(&scalar.at).as_str())?]
-            .value
-            .clone();
-        range.filter(|range| !range.is_empty())
+        let found = match (&outline, &places) {
+            (Some(outline), Some(places)) => {
+                let thing = *places.get(path(&scalar.at).as_str())?;
+                outline.things[thing].value.clone()
+            }
+            _ => scalar.place.clone(),
+        };
+        found.filter(|range| !range.is_empty())
     };
     let (mut puts, mut left) = (Vec::new(), Vec::new());
     for (at, scalar) in scalars.iter().enumerate() {
@@ -216,15 +251,26 @@ mod tests {
     fn with_scalar(text: &str, at: &str, scalar: &str, is_text: bool) -> Option<String> {
         let (at, scalar) = (at.into(), scalar.into());
         let old = read::from_str(text).ok()?;
-        let Scalars { text, left, .. } = with_scalars(
-            text,
-            &old,
-            &[Scalar {
-                at,
-                scalar,
-                is_text,
-            }],
-        )?;
+        let known = commented(text).into_iter().find(|it| it.at == at);
+        let scalar = Scalar {
+            at,
+            scalar,
+            is_text,
+            place: None,
+        };
+        let searched = with_scalars(text, &old, std::slice::from_ref(&scalar));
+        if let Some(place) = known.and_then(|it| it.value) {
+            let placed = Scalar {
+                place: Some(place),
+                ..scalar
+            };
+            let placed = with_scalars(text, &old, &[placed]);
+            let told = |made: Option<&Scalars>| {
+                made.map(|made| (made.text.clone(), made.value.clone(), made.left.clone()))
+            };
+            assert_eq!(told(placed.as_ref()), told(searched.as_ref()), "{text}");
+        }
+        let Scalars { text, left, .. } = searched?;
         left.is_empty().then_some(text)
     }
 
@@ -328,6 +374,7 @@ mod tests {
             at: at.into(),
             scalar: scalar.into(),
             is_text: false,
+            place: None,
         };
         let text = "a: x # a\nb: # none\nc: 'y'\nd: &d 1\ne: 5\n";
         let scalars = [

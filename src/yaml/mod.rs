@@ -11,6 +11,8 @@ mod write;
 
 pub use comments::{comments, with_comments, with_new_comments};
 pub use edit::{pieces, rewrite, rewrite_read};
-pub use lines::{Scalar, Scalars, line_comments, with_line_comments, with_scalars};
+pub use lines::{
+    Commented, Scalar, Scalars, commented, line_comments, with_line_comments, with_scalars,
+};
 pub use read::{Error, documents, from_str, problem};
 pub use write::{emit, to_string};

@@ -92,7 +92,12 @@ impl<'a> Outline<'a> {
 
     /// Returns the path of what a comment is about.
     pub(super) fn subject(&self, comment: &Comment) -> &str {
-        let found = match comment.place {
+        self.thing(comment).map_or(END, |thing| &thing.path)
+    }
+
+    /// Returns what a comment is about; nothing if it is behind the last thing.
+    pub(super) fn thing(&self, comment: &Comment) -> Option<&Thing> {
+        match comment.place {
             Place::Above => {
                 let next = self
                     .things
@@ -100,8 +105,7 @@ impl<'a> Outline<'a> {
                 self.things.get(next)
             }
             Place::Behind => self.by_last.get(&comment.line).map(|at| &self.things[*at]),
-        };
-        found.map_or(END, |thing| &thing.path)
+        }
     }
 
     /// Returns the comments by what they are about.

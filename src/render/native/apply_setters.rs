@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     api::{ResultField, ResultItem},
-    yaml::{self, Scalar},
+    yaml::{self, Commented, Scalar},
 };
 
 /// How the comment of a setter begins.
@@ -66,24 +66,24 @@ fn set(item: &mut Item, given: &Given) -> Result<Vec<ResultItem>, String> {
         return Ok(Vec::new());
     }
     let mut document = Document::of(item);
-    let mut comments = document.comments();
-    comments.retain(|(_, comment)| asked(comment));
+    let mut comments = document.commented();
+    comments.retain(|it| asked(&it.comment));
     // Lists come last: what is in them goes with them.
     let object = document.object();
-    let is_list = |(at, _): &(String, String)| object.pointer(at).is_some_and(Value::is_array);
+    let is_list = |it: &Commented| object.pointer(&it.at).is_some_and(Value::is_array);
     let (lists, scalars): (Vec<_>, Vec<_>) = comments.into_iter().partition(is_list);
     let mut puts = Vec::new();
-    for (pointer, comment) in &scalars {
-        puts.extend(scalar(object, pointer, pattern(comment), given)?);
+    for commented in scalars {
+        puts.extend(scalar(object, commented, given)?);
     }
     let mut done: Vec<_> = puts
         .iter()
         .map(|put| (put.at.clone(), put.scalar.clone()))
         .collect();
     document.set_scalars(&puts);
-    for (pointer, comment) in lists {
-        let value = set_list(&mut document, &pointer, pattern(&comment), given)?;
-        done.extend(value.map(|value| (pointer, value)));
+    for Commented { at, comment, .. } in lists {
+        let value = set_list(&mut document, &at, pattern(&comment), given)?;
+        done.extend(value.map(|value| (at, value)));
     }
     let reports = done.iter();
     let reports = reports.map(|(pointer, value)| {
@@ -100,24 +100,20 @@ fn pattern(comment: &str) -> &str {
 }
 
 /// Returns what a value becomes, if it is no map and changes.
-fn scalar(
-    object: &Value,
-    pointer: &str,
-    pattern: &str,
-    given: &Given,
-) -> Result<Option<Scalar>, String> {
-    let Some(current) = object.pointer(pointer).filter(|value| !value.is_object()) else {
+fn scalar(object: &Value, commented: Commented, given: &Given) -> Result<Option<Scalar>, String> {
+    let Commented { at, comment, value } = commented;
+    let Some(current) = object.pointer(&at).filter(|value| !value.is_object()) else {
         return Ok(None);
     };
     let text = config::text(current);
-    let scalar = Pattern::of(pattern).value(given, &text);
+    let scalar = Pattern::of(pattern(&comment)).value(given, &text);
     let scalar = scalar.map_err(|missing| unresolved(&missing))?;
-    let is_text = current.is_string() && path::is_text(object, pointer);
-    let at = pointer.to_owned();
+    let is_text = current.is_string() && path::is_text(object, &at);
     let put = Scalar {
         at,
         scalar,
         is_text,
+        place: value,
     };
     Ok(Some(put).filter(|put| put.scalar != text))
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::super::Item;
-use crate::yaml::{self, Scalar, Scalars};
+use crate::yaml::{self, Commented, Scalar, Scalars};
 
 /// The text of a resource and what it says.
 pub(super) struct Document {
@@ -36,14 +36,24 @@ impl Document {
         yaml::line_comments(&self.text)
     }
 
+    /// Returns the values with comments behind them.
+    pub(super) fn commented(&self) -> Vec<Commented> {
+        yaml::commented(&self.text)
+    }
+
     /// Sets scalars. All at once: a text is read many times slower than it is changed.
     pub(super) fn set_scalars(&mut self, scalars: &[Scalar]) {
         if scalars.is_empty() || self.set_at_once(scalars) {
             return;
         }
         for scalar in scalars {
-            if !self.set_at_once(std::slice::from_ref(scalar)) {
-                self.set_anew(scalar);
+            // Those before it have moved it.
+            let scalar = Scalar {
+                place: None,
+                ..scalar.clone()
+            };
+            if !self.set_at_once(std::slice::from_ref(&scalar)) {
+                self.set_anew(&scalar);
             }
         }
     }

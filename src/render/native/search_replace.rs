@@ -152,6 +152,7 @@ impl Wish {
             scalar: self.filled(put, &config::text(old)),
             is_text: old.is_string() && path::is_text(object, &at),
             at,
+            place: None,
         })
     }
 

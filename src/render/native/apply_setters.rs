@@ -57,15 +57,29 @@ fn given(config: Option<&Value>) -> Result<Given, String> {
 
 /// Sets the values in one resource; returns a report of each.
 fn set(item: &mut Item, given: &Given) -> Result<Vec<ResultItem>, String> {
-    let names_setters = item.text.contains(MARK);
+    if !item.text.contains(MARK) {
+        return Ok(Vec::new());
+    }
+    let about = report::about(item, ResultItem::default());
+    let mut document = Document::taken(item);
+    let done = set_in(&mut document, given);
+    let reports = done.map(|done| {
+        let reports = done.iter().map(|(pointer, value)| {
+            let way = path::way(document.object(), pointer);
+            told_of(&about, way.as_deref(), value)
+        });
+        reports.collect()
+    });
+    document.give(item);
+    reports
+}
+
+/// Sets the values in a document; returns their pointers, and what they say now.
+fn set_in(document: &mut Document, given: &Given) -> Result<Vec<(String, String)>, String> {
     let asked = |comment: &str| {
         let pattern = comment.strip_prefix(MARK);
         pattern.is_some_and(|pattern| Pattern::of(pattern).is_given(given))
     };
-    if !names_setters {
-        return Ok(Vec::new());
-    }
-    let mut document = Document::of(item);
     let mut comments = document.commented();
     comments.retain(|it| asked(&it.comment));
     // Lists come last: what is in them goes with them.
@@ -82,17 +96,10 @@ fn set(item: &mut Item, given: &Given) -> Result<Vec<ResultItem>, String> {
         .collect();
     document.set_scalars(&puts);
     for Commented { at, comment, .. } in lists {
-        let value = set_list(&mut document, &at, pattern(&comment), given)?;
+        let value = set_list(document, &at, pattern(&comment), given)?;
         done.extend(value.map(|value| (at, value)));
     }
-    let reports = done.iter();
-    let reports = reports.map(|(pointer, value)| {
-        let way = path::way(document.object(), pointer);
-        told_of(item, way.as_deref(), value)
-    });
-    let reports = reports.collect();
-    document.give(item);
-    Ok(reports)
+    Ok(done)
 }
 
 fn pattern(comment: &str) -> &str {
@@ -148,13 +155,17 @@ fn set_list(
     Ok(changed.then(|| value.trim().into()))
 }
 
-fn told_of(item: &Item, way: Option<&[Step]>, value: &str) -> ResultItem {
-    let mut told = report::about(item, report::info(format!("set field value to {value:?}")));
-    told.field = Some(ResultField {
-        path: way.map(path::dotted).unwrap_or_default(),
-        ..ResultField::default()
-    });
-    told
+fn told_of(about: &ResultItem, way: Option<&[Step]>, value: &str) -> ResultItem {
+    let said = report::info(format!("set field value to {value:?}"));
+    ResultItem {
+        field: Some(ResultField {
+            path: way.map(path::dotted).unwrap_or_default(),
+            ..ResultField::default()
+        }),
+        resource_ref: about.resource_ref.clone(),
+        file: about.file.clone(),
+        ..said
+    }
 }
 
 #[cfg(test)]
@@ -164,7 +175,7 @@ mod tests {
         *,
     };
 
-    fn set_in(text: &str, data: &Value) -> (String, Vec<String>) {
+    fn made_of(text: &str, data: &Value) -> (String, Vec<String>) {
         let mut given = list(&[text], config_map(data));
         let told = unchanged_when_repeated(run, &mut given);
         let item = &given.items[0];
@@ -230,11 +241,11 @@ mod tests {
                 "e: # kpt-set: ${env}\n- a\n",
             ),
         ] {
-            let (text, told) = set_in(before, &data);
+            let (text, told) = made_of(before, &data);
             assert_eq!(text, after);
             assert!(told[0].contains(": set field value to \""), "{told:?}");
         }
-        let (_, told) = set_in("s:\n- a\n- b: 1 # kpt-set: ${x}\n", &json!({"x": "2"}));
+        let (_, told) = made_of("s:\n- a\n- b: 1 # kpt-set: ${x}\n", &json!({"x": "2"}));
         assert_eq!(told, ["s[1].b: set field value to \"2\""]);
     }
 
@@ -254,7 +265,7 @@ mod tests {
                 json!(["c", "d"]),
             ),
         ] {
-            let (text, _) = set_in(before, &json!({"env": value}));
+            let (text, _) = made_of(before, &json!({"env": value}));
             let read: Value = yaml::from_str(&text).unwrap();
             assert_eq!(read, json!({"e": after, "b": 1}), "{text}");
             let comments = yaml::line_comments(&text);
@@ -277,7 +288,7 @@ mod tests {
             "a: v # kpt-set: ${a}\n",
             "not: one # about ${a}\n",
         ] {
-            let (after, told) = set_in(text, &json!({"a": "v"}));
+            let (after, told) = made_of(text, &json!({"a": "v"}));
             assert_eq!(
                 (after.as_str(), told),
                 (text, vec!["no matches for input setter(s)".to_owned()])

@@ -17,10 +17,18 @@ pub(super) struct Document {
 impl Document {
     /// Returns the document of an item, with what other functions changed in it.
     pub(super) fn of(item: &Item) -> Self {
-        let object = item.object.clone();
-        let text = said(&item.text, &object);
+        Self::new(item, item.object.clone())
+    }
+
+    /// Returns the document of an item, which says nothing until the document is given back.
+    pub(super) fn taken(item: &mut Item) -> Self {
+        let object = item.object.take();
+        Self::new(item, object)
+    }
+
+    fn new(item: &Item, object: Value) -> Self {
         Self {
-            text,
+            text: said(&item.text, &object),
             object,
             is_changed: false,
         }
@@ -119,10 +127,11 @@ impl Document {
         comments.iter().map(is_new).collect()
     }
 
-    /// Gives an item the changes; one without any stays as it was.
+    /// Gives an item the changes; without any its text stays as it was.
     pub(super) fn give(self, item: &mut Item) {
+        item.object = self.object;
         if self.is_changed {
-            (item.object, item.text) = (self.object, self.text.into());
+            item.text = self.text.into();
         }
     }
 }

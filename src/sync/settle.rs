@@ -303,11 +303,12 @@ impl<'a> Settling<'a> {
     /// Returns a record in which what a stranger changed is no longer the user's who set it.
     fn credited(&self, record: &PackageRev, candidate: &Candidate<'_>) -> PackageRev {
         let mut record = record.clone();
-        let Some(old) = &record.spec.observed else {
+        let user = &mut record.spec.metadata;
+        let is_owned = user.managed_fields.is_some() || user.files_managed_fields.is_some();
+        let Some(old) = record.spec.observed.as_ref().filter(|_| is_owned) else {
             return record;
         };
         let new = candidate.observed();
-        let user = &mut record.spec.metadata;
         if let Some(managed) = &mut user.managed_fields {
             credit(managed, old, &new, self.now);
         }

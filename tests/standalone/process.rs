@@ -14,6 +14,8 @@ use std::{
 
 use serde_json::{Value, json};
 
+use crate::repository::{KPTFILE, Repository};
+
 /// Where the objects of the default namespace are.
 pub const API: &str = "/apis/porch.kpt.dev/v1alpha1/namespaces/default";
 
@@ -367,4 +369,20 @@ impl Drop for Watch {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Returns the package revisions of the default namespace.
+pub fn revisions(porch: &Porch) -> Vec<Value> {
+    let list = porch.raw(&format!("{API}/packagerevisions"));
+    list["items"].as_array().unwrap().clone()
+}
+
+/// Returns a repository with one package that is published once.
+pub fn small() -> Repository {
+    let git = Repository::new();
+    git.write("a/Kptfile", KPTFILE);
+    git.commit("a package");
+    git.git(&["tag", "a/v1"]);
+    git.push();
+    git
 }

@@ -7,23 +7,10 @@ use serde_json::Value;
 use crate::{
     git_server::GitServer,
     many,
-    process::{API, Porch, eventually, repository, secret, start, start_on_a_small_disk},
-    repository::{KPTFILE, Repository},
+    process::{
+        Porch, eventually, repository, revisions, secret, small, start, start_on_a_small_disk,
+    },
 };
-
-fn revisions(porch: &Porch) -> Vec<Value> {
-    let list = porch.raw(&format!("{API}/packagerevisions"));
-    list["items"].as_array().unwrap().clone()
-}
-
-fn small() -> Repository {
-    let git = Repository::new();
-    git.write("a/Kptfile", KPTFILE);
-    git.commit("a package");
-    git.git(&["tag", "a/v1"]);
-    git.push();
-    git
-}
 
 /// Returns what the `Ready` condition of a Repository says, once it is not true.
 fn trouble(porch: &Porch, name: &str) -> String {

@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     git_server::GitServer,
-    process::{API, Porch, eventually, repository, secret, start},
-    repository::{KPTFILE, Repository},
+    process::{API, Porch, eventually, repository, revisions, secret, small, start},
 };
 
 /// Sends a message, and returns the status of the answer.
@@ -45,24 +44,10 @@ fn signed(secret: &str, body: &str) -> String {
     out
 }
 
-fn served(porch: &Porch) -> usize {
-    let list = porch.raw(&format!("{API}/packagerevisions"));
-    list["items"].as_array().unwrap().len()
-}
-
-fn origin() -> Repository {
-    let git = Repository::new();
-    git.write("a/Kptfile", KPTFILE);
-    git.commit("a package");
-    git.git(&["tag", "a/v1"]);
-    git.push();
-    git
-}
-
 #[test]
 fn a_push_that_is_told_is_seen_at_once_in_one_fetch_whoever_tells_it() {
     let home = tempfile::tempdir().unwrap();
-    let git = origin();
+    let git = small();
     let server = GitServer::http(git.root());
     let key = home.path().join("key");
     std::fs::write(&key, "open sesame\n").unwrap();
@@ -130,7 +115,7 @@ fn a_push_that_is_told_is_seen_at_once_in_one_fetch_whoever_tells_it() {
         let answer = post(&porch, &format!("/webhooks/git{path}"), &headers, &body);
         assert_eq!(answer, 200, "{body}");
         eventually(&format!("revision {}", number + 2), || {
-            (served(&porch) == number + 3).then_some(())
+            (revisions(&porch).len() == number + 3).then_some(())
         });
         // Nothing new had to be fetched: looks alone, before and after what was written.
         assert!(server.requests().len() <= 3, "{body}");
@@ -141,7 +126,7 @@ fn a_push_that_is_told_is_seen_at_once_in_one_fetch_whoever_tells_it() {
 #[test]
 fn who_is_not_believed_learns_nothing_and_starts_nothing() {
     let home = tempfile::tempdir().unwrap();
-    let git = origin();
+    let git = small();
     let server = GitServer::http(git.root());
     let porch = start(home.path(), &["--sync-interval", "10h", "--webhooks"]);
     let url = server.url("bare.git");

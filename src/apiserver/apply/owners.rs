@@ -280,3 +280,40 @@ fn order(one: &Entry, other: &Entry) -> Ordering {
     };
     key(one).cmp(&key(other))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_oldest_of_too_many_updates_set_becomes_ancient() {
+        let owner = |manager: String, applies: bool| Owner {
+            manager,
+            applies,
+            subresource: String::new(),
+        };
+        let mut owners = Owners::default();
+        let field = |name: &str| Fields::parse(&json!({ format!("f:{name}"): {} }));
+        owners.put(
+            owner("applier".into(), true),
+            field("mine"),
+            "v1",
+            &"".into(),
+        );
+        for number in 0..12 {
+            let time = format!("2030-01-01T00:00:{number:02}Z").into();
+            let manager = owner(format!("m{number}"), false);
+            owners.add(manager, &field(&number.to_string()), "v1", &time);
+        }
+        let told = owners.to_json();
+        let managers = told.as_array().unwrap().iter();
+        let managers: Vec<&str> = managers.filter_map(|it| it["manager"].as_str()).collect();
+        let newest = ["m3", "m4", "m5", "m6", "m7", "m8", "m9", "m10", "m11"];
+        assert_eq!(managers[..2], ["applier", ANCIENT]);
+        assert_eq!(managers[2..], newest);
+        assert_eq!(
+            told[1]["fieldsV1"],
+            json!({ "f:0": {}, "f:1": {}, "f:2": {} })
+        );
+    }
+}

@@ -11,8 +11,8 @@ use crate::{
     server::Server,
 };
 
-const APPLY: &str = "application/apply-patch+yaml";
-const GROUP: &str = "mirror.example.com";
+pub const APPLY: &str = "application/apply-patch+yaml";
+pub const GROUP: &str = "mirror.example.com";
 /// How many writes are made in the run that is always made.
 const WRITES: usize = 150;
 /// The maps of names to texts that are written, with the path of their fields.
@@ -281,7 +281,7 @@ fn told(answer: &Answer) -> Value {
     json!({ "code": answer.code, "reason": answer.body["reason"], "causes": causes })
 }
 
-async fn define(server: &Server) {
+pub async fn define(server: &Server) {
     let texts = json!({ "type": "object", "additionalProperties": { "type": "string" } });
     let text = json!({ "type": "string" });
     let list = |keys: [&str; 2], members: Value| {
@@ -324,7 +324,7 @@ async fn define(server: &Server) {
     .await;
 }
 
-fn admin(server: &Server) -> Examined {
+pub fn admin(server: &Server) -> Examined {
     Examined {
         client: server.plane().client(),
         user: "admin".into(),

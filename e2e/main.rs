@@ -61,5 +61,6 @@ mod strangers;
 #[path = "../tests/contract/subject.rs"]
 mod subject;
 mod traces;
+mod twins;
 #[path = "../tests/writing/upgrades.rs"]
 mod upgrades;

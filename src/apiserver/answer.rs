@@ -47,13 +47,13 @@ pub(super) async fn write(answer: Answer, format: Format) -> Response<Body> {
     if format.pretty || format.encoding == Encoding::Yaml {
         return match collect(pieces).await {
             Ok(body) => document(success, body, format),
-            Err(error) => refuse(&Failure::Internal(error.to_string())),
+            Err(error) => broken(error.to_string()),
         };
     }
     let (head, rest) = match begin(pieces).await {
         Ok(Begun::All(body)) => return document(success, body, format),
         Ok(Begun::More(head, rest)) => (head, rest),
-        Err(error) => return refuse(&Failure::Internal(error.to_string())),
+        Err(error) => return broken(error.to_string()),
     };
     let all = stream::iter(head.into_iter().map(Ok)).chain(rest);
     let packed = format.gzip;
@@ -66,19 +66,29 @@ pub(super) async fn write(answer: Answer, format: Format) -> Response<Body> {
 }
 
 /// Returns the response that tells a caller why it does not get what it asked for. What is internal goes to the log.
-pub(super) fn refuse(failure: &Failure) -> Response<Body> {
+pub(super) fn refuse(failure: &Failure, encoding: Encoding) -> Response<Body> {
     let told = Told::from(failure);
     if let Failure::Internal(why) = failure {
         tracing::error!(%why, "request failed");
     }
-    let mut body = told.to_json().to_string();
-    body.push('\n');
+    let status = told.to_json();
+    let in_yaml = match encoding {
+        Encoding::Json => None,
+        Encoding::Yaml => serde_saphyr::to_string(&status).ok(),
+    };
+    let media = if in_yaml.is_some() { YAML } else { JSON };
+    let body = in_yaml.unwrap_or_else(|| format!("{status}\n"));
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = told.code;
     *response.headers_mut() = status::headers(failure, &told);
-    let json = HeaderValue::from_static(JSON);
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    let media = HeaderValue::from_static(media);
+    response.headers_mut().insert(header::CONTENT_TYPE, media);
     response
+}
+
+/// Returns the response for one to whom the server owes an answer and can't make it.
+fn broken(why: String) -> Response<Body> {
+    refuse(&Failure::Internal(why), Encoding::Json)
 }
 
 const JSON: &str = "application/json";
@@ -126,7 +136,7 @@ fn events_of(events: Pieces) -> Response<Body> {
 pub(super) fn document(success: Outcome, body: Bytes, format: Format) -> Response<Body> {
     let body = match dress(body, format) {
         Ok(body) => body,
-        Err(error) => return refuse(&Failure::Internal(error)),
+        Err(error) => return broken(error),
     };
     let packed = format.gzip && body.len() > PACK;
     let body = if packed { pack_whole(&body) } else { body };
@@ -280,7 +290,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_internal_is_not_told() {
-        let (parts, body) = refuse(&Failure::Internal("the password is x".into())).into_parts();
+        let (parts, body) = broken("the password is x".into()).into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         assert_eq!(parts.status.as_u16(), 500);
         assert!(!String::from_utf8_lossy(&body).contains("password"));

@@ -129,6 +129,13 @@ pub(super) fn accepts_json(headers: &HeaderMap) -> bool {
         .any(|clause| encoding(clause.media) == Some(Encoding::Json))
 }
 
+/// Returns how one is told what is wrong: as the first acceptable clause says, in JSON if there is none.
+pub(super) fn of_refusals(headers: &HeaderMap) -> Encoding {
+    let clauses = clauses(headers);
+    let mut known = clauses.iter().filter_map(|clause| encoding(clause.media));
+    known.next().unwrap_or(Encoding::Json)
+}
+
 /// Returns whether the body is a server-side apply.
 pub(super) fn is_apply(headers: &HeaderMap) -> bool {
     content_type(headers) == PatchKind::Apply.media_type()

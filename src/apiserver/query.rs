@@ -84,7 +84,7 @@ impl Query {
         };
         let number = text.parse().map_err(|_| {
             let why = format!("strconv.ParseInt: parsing {text:?}: invalid syntax");
-            Failure::BadRequest(format!("unable to decode query parameter {name}: {why}"))
+            Failure::BadRequest(why)
         })?;
         Ok(Some(number))
     }
@@ -171,10 +171,12 @@ impl Query {
         if field_manager.len() > MANAGER {
             errors.push(FieldError::too_long("fieldManager", MANAGER));
         }
-        if field_manager.chars().any(char::is_control) {
+        let mut letters = field_manager.char_indices();
+        if let Some((at, letter)) = letters.find(|(_, letter)| letter.is_control()) {
             let value = Value::from(field_manager.as_str());
-            let detail = "should only contain printable characters";
-            errors.push(FieldError::invalid("fieldManager", &value, detail));
+            let code = u32::from(letter);
+            let detail = format!("invalid character U+{code:04X} (at position {at})");
+            errors.push(FieldError::invalid("fieldManager", &value, &detail));
         }
         let field_validation = match self.get("fieldValidation").unwrap_or_default() {
             "" | "Warn" => FieldValidation::Warn,
@@ -192,6 +194,8 @@ impl Query {
             }
         };
         refuse(kind, errors)?;
+        // Nothing here waits before it goes; what makes no sense is refused all the same.
+        self.number("gracePeriodSeconds")?;
         Ok(WriteOptions {
             dry_run: !dry_runs.is_empty(),
             field_manager,
@@ -342,10 +346,7 @@ mod tests {
                 "resourceVersion=abc",
                 "invalid resource version: resourceVersion: Invalid value: \"abc\": strconv.ParseUint: parsing \"abc\": invalid syntax",
             ),
-            (
-                "limit=x",
-                "unable to decode query parameter limit: strconv.ParseInt: parsing \"x\": invalid syntax",
-            ),
+            ("limit=x", "strconv.ParseInt: parsing \"x\": invalid syntax"),
         ] {
             assert_eq!(refused(query, false), why, "{query}");
         }

@@ -135,6 +135,7 @@ impl Server {
     {
         let (parts, body) = request.into_parts();
         let audit = audit_id(&parts.headers);
+        let words = negotiate::of_refusals(&parts.headers);
         let trace = Trace::of(&parts.headers);
         let begun = Instant::now();
         let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
@@ -150,7 +151,7 @@ impl Server {
         let outcome = answered
             .unwrap_or_else(|_| Err(Failure::Internal("a request made the server panic".into())));
         let mut response =
-            outcome.unwrap_or_else(|failure| span.in_scope(|| answer::refuse(&failure)));
+            outcome.unwrap_or_else(|failure| span.in_scope(|| answer::refuse(&failure, words)));
         if method == Method::HEAD {
             // Whoever asks for the head alone must not be sent more (RFC 9110 §9.3.2); HTTP/2 makes an error of it.
             *response.body_mut() = Body::empty();

@@ -101,6 +101,8 @@ pub struct Write {
     pub subresource: String,
     /// The body as JSON (YAML is turned into it); empty if there was none. A deletion's is its `DeleteOptions`.
     pub body: Bytes,
+    /// What a strict reader had against the body before it was made JSON, such as `duplicate field "spec.color"`.
+    pub complaints: Vec<String>,
     /// What the query says.
     pub options: WriteOptions,
     /// Who asks.

@@ -71,6 +71,7 @@ impl ControlPlane {
             name: String::new(),
             subresource: String::new(),
             body: Bytes::from(body.to_string()),
+            complaints: Vec::new(),
             options: WriteOptions {
                 field_manager: SYSTEM.into(),
                 ..WriteOptions::default()

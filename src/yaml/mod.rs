@@ -14,5 +14,5 @@ pub use edit::{pieces, rewrite, rewrite_read};
 pub use lines::{
     Commented, Scalar, Scalars, commented, line_comments, with_line_comments, with_scalars,
 };
-pub use read::{Error, documents, from_str, problem};
+pub use read::{Error, documents, from_str, from_str_with_duplicates, problem};
 pub use write::{emit, to_string};

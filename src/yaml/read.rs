@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use serde_saphyr::{Options, alias_limits, budget, options};
+use serde_saphyr::{DuplicateKeyPolicy, Options, alias_limits, budget, options};
 
 use super::quick;
 
@@ -26,14 +26,28 @@ impl Error {
 /// # Errors
 /// [`Error`]: not YAML, not the type, or more than any honest document needs.
 pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
-    if let Ok(value) = serde_saphyr::from_str_with_options(text, dialect()) {
+    first(text, &dialect())
+}
+
+/// Returns the same for a reader that judges for itself of names that are there twice in one mapping: it is given both.
+///
+/// # Errors
+/// [`Error`] as [`from_str`] has it, and whatever the reader finds.
+pub fn from_str_with_duplicates<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
+    let mut options = dialect();
+    options.duplicate_keys = DuplicateKeyPolicy::PassThrough;
+    first(text, &options)
+}
+
+fn first<T: DeserializeOwned>(text: &str, options: &Options) -> Result<T, Error> {
+    if let Ok(value) = serde_saphyr::from_str_with_options(text, options.clone()) {
         return Ok(value);
     }
     // Reading piece by piece stops after the first document, and costs more: it is for the few that need it.
     let mut pieces = text.as_bytes();
-    let first = serde_saphyr::read_with_options(&mut pieces, dialect()).next();
+    let first = serde_saphyr::read_with_options(&mut pieces, options.clone()).next();
     first
-        .unwrap_or_else(|| serde_saphyr::from_str_with_options("null", dialect()))
+        .unwrap_or_else(|| serde_saphyr::from_str_with_options("null", options.clone()))
         .map_err(|error| Error::told(&error))
 }
 

@@ -262,6 +262,33 @@ async fn lists_are_merged_as_the_schema_says() {
 }
 
 #[tokio::test]
+async fn what_is_there_twice_in_yaml_is_told_as_the_caller_wishes() {
+    let shop = Shop::new();
+    let twice = "apiVersion: toys.example/v1\nkind: Widget\nmetadata: {name: a}\nspec:\n  color: red\n  color: blue\n";
+    let apply = async |query: &str| {
+        let uri = format!("{HERE}/a?fieldManager=m{query}");
+        let headers = [("content-type", APPLY)];
+        shop.client.send(Method::PATCH, &uri, &headers, twice).await
+    };
+    let strict = apply("&fieldValidation=Strict").await;
+    assert_eq!(
+        (strict.code, strict.message().as_str()),
+        (
+            400,
+            "error strict decoding YAML: duplicate field \"spec.color\""
+        )
+    );
+    let made = apply("").await;
+    assert_eq!(
+        (made.code, made.json()["spec"]["color"].as_str()),
+        (201, Some("blue"))
+    );
+    assert!(made.header("warning").contains("duplicate field"));
+    let same = apply("&fieldValidation=Ignore").await;
+    assert_eq!((same.code, same.header("warning")), (200, ""));
+}
+
+#[tokio::test]
 async fn an_apply_that_makes_no_sense_is_refused() {
     let shop = Shop::new();
     shop.ok("m", json!({ "color": "red" })).await;

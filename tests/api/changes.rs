@@ -256,6 +256,12 @@ async fn fields_that_are_unknown_or_there_twice_are_told_as_the_caller_wishes() 
     let spec = json!({ "color": "blue", "parts": [{}], "extra": { "any": { "thing": 1 } } });
     assert_eq!(made.json()["spec"], spec);
 
+    let yaml = "metadata:\n  name: b\n  labelz: {}\nspec:\n  color: red\n  color: blue\n  parts: [{Name: x}]\n";
+    let strict = [("content-type", "application/yaml")];
+    let uri = format!("{HERE}?fieldValidation=Strict");
+    let strict = shop.client.send(Method::POST, &uri, &strict, yaml).await;
+    refused(&strict, 400, &message);
+
     let unknown = with(&shop.get("a").await, "/spec/colour", json!("red"));
     let message = "Widget in version \"v1\" cannot be handled as a Widget: strict decoding error: unknown field \"spec.colour\"";
     let strict = shop.put("a?fieldValidation=Strict", &unknown).await;
@@ -810,7 +816,7 @@ async fn what_is_broken_on_the_way_is_refused_and_never_a_panic() {
         (
             "application/yaml",
             b"metadata: {name: x}\nmetadata: {name: y}\n".to_vec(),
-            [400, 400],
+            [201, 400],
         ),
         ("application/yaml", bomb.into_bytes(), [400, 400]),
         ("application/yaml", b"\xff: 1".to_vec(), [400, 400]),

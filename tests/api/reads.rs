@@ -238,6 +238,28 @@ async fn metadata_alone_is_served_to_those_who_want_no_more() {
 }
 
 #[tokio::test]
+async fn a_refusal_is_told_in_the_form_that_is_accepted() {
+    let (_, client) = filled();
+    let missing = format!("{IN_A}/none");
+    let json = client.get(&missing).await;
+    for (accept, media) in [
+        ("application/yaml", "application/yaml"),
+        ("text/plain, application/yaml;q=0.5", "application/yaml"),
+        ("text/plain", "application/json"),
+        (TABLE, "application/json"),
+    ] {
+        let told = client.accept(&missing, accept).await;
+        assert_eq!(told.header("content-type"), media, "{accept}");
+        if media == "application/yaml" {
+            let status: Value = serde_saphyr::from_slice(&told.bytes).unwrap();
+            assert_eq!((told.code, status), (404, json.json()), "{accept}");
+        } else {
+            assert_eq!(told.json()["kind"], "Status", "{accept}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn every_refusal_is_a_status() {
     let (_, client) = filled();
     let route = "the server could not find the requested resource";

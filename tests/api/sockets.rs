@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use http::Request;
 use http_body_util::BodyExt;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use porch::{
     apiserver::{Authenticator, Certificate, Identity, Settings, Token, serve},
     certificate,
@@ -38,6 +38,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Starts a server and returns where it is and whom to believe.
 async fn start() -> (SocketAddr, CertificateDer<'static>) {
+    start_with(&Widgets::new()).await
+}
+
+/// Starts a server of these and returns where it is and whom to believe.
+async fn start_with(widgets: &Arc<Widgets>) -> (SocketAddr, CertificateDer<'static>) {
     let known = Authenticator::new().with_token(Token::new("admin"), Identity::master("tester"));
     let settings = Settings {
         authenticator: known,
@@ -53,7 +58,7 @@ async fn start() -> (SocketAddr, CertificateDer<'static>) {
     let address = listener.local_addr().unwrap();
     let root = chain[0].clone();
     let proof = Certificate::new(chain, key).unwrap();
-    tokio::spawn(serve(listener, proof, Widgets::new().server_with(settings)));
+    tokio::spawn(serve(listener, proof, widgets.server_with(settings)));
     (address, root)
 }
 
@@ -135,15 +140,57 @@ async fn nobody_holds_a_connection_by_saying_nothing() {
     }
 }
 
+/// Opens a connection for HTTP/2.
+async fn connect(
+    address: SocketAddr,
+    root: CertificateDer<'static>,
+) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
+    let socket = tokio::net::TcpStream::connect(address).await.unwrap();
+    let name = "127.0.0.1".try_into().unwrap();
+    let connector = TlsConnector::from(config(root, "h2"));
+    connector.connect(name, socket).await.unwrap()
+}
+
+/// How kube-apiserver comes: one connection, watched by PINGs, for everybody behind it.
+#[tokio::test]
+async fn one_connection_carries_many_watches_and_its_pings_are_answered() {
+    const WATCHES: usize = 150;
+    let widgets = Widgets::new();
+    let (address, root) = start_with(&widgets).await;
+    let stream = TokioIo::new(connect(address, root).await);
+    let shaken = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Duration::from_millis(20))
+        .keep_alive_timeout(PATIENCE)
+        .keep_alive_while_idle(true)
+        .handshake(stream);
+    let (mut client, connection) = shaken.await.unwrap();
+    tokio::spawn(connection);
+    let mut watches = Vec::new();
+    for _ in 0..WATCHES {
+        let request = Request::get(format!("https://{address}{HERE}?watch=1"))
+            .header("authorization", "Bearer admin")
+            .body(Body::empty())
+            .unwrap();
+        client.ready().await.unwrap();
+        let response = client.send_request(request).await.unwrap();
+        assert_eq!(response.status().as_u16(), 200);
+        watches.push(response.into_body());
+    }
+    widgets.put("here", "a", &serde_json::json!({}), "red");
+    for mut watch in watches {
+        let frame = watch.frame().await.unwrap().unwrap();
+        let heard = frame.into_data().unwrap();
+        assert!(heard.starts_with(b"{\"type\":\"ADDED\""), "{heard:?}");
+    }
+    // A PING without an answer would have ended the connection.
+    client.ready().await.unwrap();
+}
+
 #[tokio::test]
 async fn an_answer_over_http2_arrives_though_the_body_was_not_wanted() {
     let (address, root) = start().await;
-    let socket = tokio::net::TcpStream::connect(address).await.unwrap();
-    let name = "127.0.0.1".try_into().unwrap();
-    let stream = TlsConnector::from(config(root, "h2"))
-        .connect(name, socket)
-        .await
-        .unwrap();
+    let stream = connect(address, root).await;
     let (mut client, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
             .await

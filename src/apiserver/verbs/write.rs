@@ -63,9 +63,10 @@ pub(in crate::apiserver) async fn write(
     let verb = verb(action, &media, writer.patches())?;
     let manager = manager(&headers);
     let options = options(verb, &ask, manager)?;
-    let body = if media == PROTOBUF {
+    let (body, complaints) = if media == PROTOBUF {
         let read = writer.protobuf(&body);
-        read.unwrap_or_else(|| Err(unknown_media("application/json, application/yaml")))?
+        let read = read.unwrap_or_else(|| Err(unknown_media("application/json, application/yaml")));
+        (read?, Vec::new())
     } else {
         to_json(kind, verb, &media, body)?
     };
@@ -77,6 +78,7 @@ pub(in crate::apiserver) async fn write(
         name: ask.place.name,
         subresource: ask.place.subresource,
         body,
+        complaints,
         options,
         user,
         caller,
@@ -171,11 +173,17 @@ fn manager(headers: &HeaderMap) -> String {
     name
 }
 
-/// Returns the body as JSON. What it says is the writer's to judge; that it says something is checked here.
-fn to_json(kind: &Kind, verb: Verb, media: &str, body: Bytes) -> Result<Bytes, Failure> {
+/// Returns the body as JSON, with what a strict reader has against it as YAML. What it says is the writer's to judge; that
+/// it says something is checked here.
+fn to_json(
+    kind: &Kind,
+    verb: Verb,
+    media: &str,
+    body: Bytes,
+) -> Result<(Bytes, Vec<String>), Failure> {
     let deletes = matches!(verb, Verb::Delete | Verb::DeleteCollection);
     if body.is_empty() && deletes {
-        return Ok(body);
+        return Ok((body, Vec::new()));
     }
     let refuse = |why: &str| {
         Failure::BadRequest(match verb {
@@ -185,14 +193,15 @@ fn to_json(kind: &Kind, verb: Verb, media: &str, body: Bytes) -> Result<Bytes, F
         })
     };
     let Err(error) = serde_json::from_slice::<IgnoredAny>(&body) else {
-        return Ok(body);
+        return Ok((body, Vec::new()));
     };
     if !media.ends_with("yaml") {
         return Err(refuse(&error.to_string()));
     }
     let text = str::from_utf8(&body).map_err(|error| refuse(&error.to_string()))?;
-    let read: Document = yaml::from_str(text).map_err(|error| refuse(&error.to_string()))?;
-    Ok(read.value.to_string().into())
+    let read = yaml::from_str_with_duplicates(text);
+    let read: Document = read.map_err(|error| refuse(&error.to_string()))?;
+    Ok((read.value.to_string().into(), read.complaints))
 }
 
 fn unrecognized(kind: &Kind, why: &str, excerpt: &str) -> String {

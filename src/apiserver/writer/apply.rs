@@ -88,7 +88,7 @@ impl<R: Resource, K: Keeper> ObjectWriter<R, K> {
             .entry("name")
             .or_insert_with(|| write.name.as_str().into());
         metadata::identify(self.kind(), &mut object, write)?;
-        let told = read.complaints;
+        let told = [&*write.complaints, &read.complaints].concat();
         match write.options.field_validation {
             FieldValidation::Strict if !told.is_empty() => Err(bad(format!(
                 "error strict decoding YAML: {}",

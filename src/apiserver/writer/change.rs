@@ -34,7 +34,7 @@ enum Body {
 impl Change {
     /// Returns the change that a PUT makes.
     pub(super) fn whole(decoder: Arc<Decoder>, write: &Write) -> Result<Self, Failure> {
-        let (mut object, complaints) = decoder.decode(&write.body)?;
+        let (mut object, complaints) = decoder.decode(write)?;
         let validation = write.options.field_validation;
         let warnings = decoder.report(complaints, validation, Origin::Body)?;
         identify(&decoder.kind, &mut object, write)?;

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::metadata::{member, tidy};
 use crate::apiserver::{
-    Failure, FieldError, FieldValidation, Kind, Shape, Subject, document, form,
+    Failure, FieldError, FieldValidation, Kind, Shape, Subject, Write, document, form,
 };
 
 /// How much of a patched object is shown to one whose patch made no sense of it.
@@ -41,14 +41,15 @@ impl Decoder {
     }
 
     /// Returns the object in a body, in form, and what a strict reader has against it.
-    pub(super) fn decode(&self, body: &[u8]) -> Result<(Value, Vec<String>), Failure> {
+    pub(super) fn decode(&self, write: &Write) -> Result<(Value, Vec<String>), Failure> {
         let kind = &self.kind.kind;
         let unrecognized = |why: String| {
             Failure::BadRequest(format!(
                 "the object provided is unrecognized (must be of type {kind}): {why}"
             ))
         };
-        let read = document::parse(body).map_err(|error| unrecognized(error.to_string()))?;
+        let read = document::parse(&write.body);
+        let read = read.map_err(|error| unrecognized(error.to_string()))?;
         let mut object = read.value;
         if !object.is_object() {
             return Err(unrecognized("it is no object".into()));
@@ -56,6 +57,7 @@ impl Decoder {
         self.check_type(&object)?;
         let mut complaints = self.form(&mut object, Origin::Body)?;
         complaints.extend(read.complaints);
+        complaints.extend_from_slice(&write.complaints);
         Ok((object, complaints))
     }
 

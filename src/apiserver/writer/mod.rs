@@ -48,7 +48,7 @@ impl<R: Resource, K: Keeper> ObjectWriter<R, K> {
 
     async fn create(&self, write: &Write) -> Result<Reply, Failure> {
         let validation = write.options.field_validation;
-        let (mut object, complaints) = self.decoder.decode(&write.body)?;
+        let (mut object, complaints) = self.decoder.decode(write)?;
         let mut warnings = self.decoder.report(complaints, validation, Origin::Body)?;
         warnings.extend(metadata::begin(self.kind(), &mut object, &write.namespace)?);
         if self.keeper.keeps_owners() {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     desk::{Desk, JSON, MERGE, STEPS},
     differential::{APPLY, GROUP, admin, define},
+    plane,
     server::Server,
 };
 
@@ -528,5 +529,33 @@ async fn requests_are_answered_as_for_an_object_of_a_crd() {
     println!("{count} requests compared");
     let text = wrong.join("\n");
     assert!(wrong.is_empty(), "{} of {count}:\n{text}", wrong.len());
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kubernetes_own_definitions_are_the_clusters() {
+    let server = Server::start("definitions").await;
+    let client = admin(&server).client;
+    let merged = plane::eventually("the merged document", async || {
+        let request = Request::get("/openapi/v2").header("accept", JSON);
+        let request = request.body(Vec::new()).unwrap();
+        let document: Value = client.request(request).await.unwrap();
+        let kinds = document["definitions"].as_object()?.keys();
+        let has = kinds.clone().any(|name| name.ends_with(".PackageRevision"));
+        has.then_some(document)
+    })
+    .await;
+    let definitions = merged["definitions"].as_object().unwrap();
+    // What two servers define differently, kube-apiserver keeps under two names.
+    let twice: Vec<_> = definitions
+        .keys()
+        .filter(|name| name.ends_with("_v2"))
+        .collect();
+    // Of those, one has a member in some versions of Kubernetes that others do not have.
+    let own: Vec<_> = twice
+        .iter()
+        .filter(|name| !name.ends_with(".ListMeta_v2"))
+        .collect();
+    assert!(own.is_empty(), "{own:?}");
     server.end().await;
 }

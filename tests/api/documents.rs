@@ -138,6 +138,14 @@ async fn the_aggregated_document_is_known_by_its_media_type_and_asked_for_once()
         let again = client.send(Method::GET, path, &headers, "").await;
         assert_eq!((again.code, again.bytes.len()), (304, 0));
     }
+    let etag = client.accept("/apis", V2).await;
+    let headers = [("accept", V2), ("if-none-match", etag.header("etag"))];
+    let other = Client::of(Widgets::new().server());
+    let other = other.send(Method::GET, "/apis", &headers, "").await;
+    assert_eq!(
+        other.code, 200,
+        "who serves other kinds has another document"
+    );
     let beta = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
     assert_eq!(client.accept("/apis", beta).await.code, 406);
 }

@@ -26,8 +26,19 @@ pub(super) fn components() -> BTreeMap<String, Value> {
         format!("{META}Patch"),
         json!({ "type": "object", "description": patch }),
     );
-    if let Some(schema) = components.get_mut(&format!("{META}ObjectMeta")) {
-        tag_lists(&mut schema["properties"]);
+    for (name, list, tags) in lists() {
+        let schema = components.get_mut(&format!("{META}{name}"));
+        let member = schema.and_then(|schema| schema["properties"].get_mut(list));
+        if let (Some(Value::Object(member)), Value::Object(tags)) = (member, tags) {
+            member.extend(tags);
+        }
+    }
+    if let Some(schema) = components.get_mut(&format!("{META}OwnerReference")) {
+        schema["x-kubernetes-map-type"] = "atomic".into();
+    }
+    // The generator has it that what is always sent must be there.
+    if let Some(Value::Object(schema)) = components.get_mut(&format!("{META}Status")) {
+        schema.shift_remove("required");
     }
     for name in ["Status", "DeleteOptions"] {
         if let Some(schema) = components.get_mut(&format!("{META}{name}")) {
@@ -38,30 +49,22 @@ pub(super) fn components() -> BTreeMap<String, Value> {
     components
 }
 
-/// Says how the lists in `metadata` are merged, as Kubernetes' own documents say it: kubectl makes its patches by it.
-fn tag_lists(properties: &mut Value) {
-    let tags = [
-        (
-            "finalizers",
-            json!({ "x-kubernetes-list-type": "set", "x-kubernetes-patch-strategy": "merge" }),
-        ),
-        (
-            "managedFields",
-            json!({ "x-kubernetes-list-type": "atomic" }),
-        ),
-        (
-            "ownerReferences",
-            json!({
-                "x-kubernetes-list-type": "map",
-                "x-kubernetes-list-map-keys": ["uid"],
-                "x-kubernetes-patch-strategy": "merge",
-                "x-kubernetes-patch-merge-key": "uid",
-            }),
-        ),
-    ];
-    for (name, tags) in tags {
-        if let (Some(Value::Object(list)), Value::Object(tags)) = (properties.get_mut(name), tags) {
-            list.extend(tags);
-        }
-    }
+/// Returns how lists are merged, with the type and the member that each is, as Kubernetes' own documents say it: kubectl
+/// makes its patches by it, and kube-apiserver keeps under two names what two servers define differently.
+fn lists() -> [(&'static str, &'static str, Value); 5] {
+    let atomic = json!({ "x-kubernetes-list-type": "atomic" });
+    let set = json!({ "x-kubernetes-list-type": "set", "x-kubernetes-patch-strategy": "merge" });
+    let owners = json!({
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["uid"],
+        "x-kubernetes-patch-strategy": "merge",
+        "x-kubernetes-patch-merge-key": "uid",
+    });
+    [
+        ("ObjectMeta", "finalizers", set),
+        ("ObjectMeta", "managedFields", atomic.clone()),
+        ("ObjectMeta", "ownerReferences", owners),
+        ("DeleteOptions", "dryRun", atomic.clone()),
+        ("StatusDetails", "causes", atomic),
+    ]
 }

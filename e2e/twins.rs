@@ -141,6 +141,21 @@ fn reads() -> Vec<Ask> {
         "?fieldSelector=x",
         "?fieldSelector=metadata.name%3D%5Cx",
         "?labelSelector=a%20in%20(",
+        "?labelSelector=a%20in%20()",
+        "?labelSelector=a%20in%20(,)",
+        "?labelSelector=a%20in%20(,b)",
+        "?labelSelector=a%20in%20(b,)",
+        "?labelSelector=a%3D",
+        "?labelSelector=a%3D,b",
+        "?labelSelector=a!%3D",
+        "?labelSelector=a%3E-1",
+        "?labelSelector=a%3Ex",
+        "?labelSelector=,a",
+        "?labelSelector=a,",
+        "?labelSelector=,",
+        "?labelSelector=a%20b",
+        "?labelSelector=!a%3Db",
+        "?labelSelector=in%20in%20(in)",
         "?labelSelector=a%3D%3D%3Db",
         "?labelSelector=a%3D-",
         "?labelSelector=a%20gt%20b",
@@ -557,5 +572,128 @@ async fn kubernetes_own_definitions_are_the_clusters() {
         .filter(|name| !name.ends_with(".ListMeta_v2"))
         .collect();
     assert!(own.is_empty(), "{own:?}");
+    server.end().await;
+}
+
+/// Strategic merge patches of metadata, which are tried on a package revision and on a ConfigMap.
+fn strategic() -> Vec<(Value, Option<&'static str>)> {
+    let owner =
+        |uid: &str| json!({ "apiVersion": "v1", "kind": "Namespace", "name": "x", "uid": uid });
+    let metadata = |metadata: Value| json!({ "metadata": metadata });
+    let same = [
+        metadata(json!({ "labels": { "a": null, "c": "d" } })),
+        metadata(json!({ "labels": { "$patch": "replace", "c": "d" } })),
+        metadata(json!({ "labels": { "$patch": "delete" } })),
+        metadata(json!({ "labels": { "$patch": "merge", "c": "d" } })),
+        metadata(json!({ "labels": { "$patch": "bogus" } })),
+        metadata(json!({ "labels": { "$patch": 7 } })),
+        metadata(json!({ "labels": { "$retainKeys": ["c"], "c": "d" } })),
+        metadata(json!({ "labels": { "$retainKeys": ["x"], "c": "d" } })),
+        metadata(json!({ "labels": { "$retainKeys": "x" } })),
+        metadata(json!({ "labels": null })),
+        metadata(json!({ "labels": "x" })),
+        metadata(json!({ "labels": ["x"] })),
+        metadata(json!({ "finalizers": ["x.io/c"] })),
+        metadata(json!({ "finalizers": ["x.io/a"] })),
+        metadata(json!({ "finalizers": null })),
+        metadata(json!({ "finalizers": { "a": 1 } })),
+        metadata(json!({ "$deleteFromPrimitiveList/finalizers": ["x.io/a"] })),
+        metadata(json!({ "$deleteFromPrimitiveList/finalizers": ["none"] })),
+        metadata(json!({ "$deleteFromPrimitiveList/finalizers": "x.io/a" })),
+        metadata(json!({ "$setElementOrder/finalizers": ["x.io/b", "x.io/a"] })),
+        metadata(json!({ "$setElementOrder/finalizers": ["x.io/b"] })),
+        metadata(json!({ "$setElementOrder/finalizers": "x.io/b" })),
+        metadata(
+            json!({ "$setElementOrder/finalizers": ["x.io/c", "x.io/b"], "finalizers": ["x.io/c"], "$deleteFromPrimitiveList/finalizers": ["x.io/a"] }),
+        ),
+        metadata(json!({ "$setElementOrder/finalizers": ["x.io/b"], "finalizers": ["x.io/c"] })),
+        metadata(json!({ "ownerReferences": [{ "uid": "OWNER", "controller": true }] })),
+        metadata(json!({ "ownerReferences": [owner("new")] })),
+        metadata(json!({ "ownerReferences": [owner("new"), owner("new")] })),
+        metadata(json!({ "ownerReferences": [{ "$patch": "delete", "uid": "OWNER" }] })),
+        metadata(json!({ "ownerReferences": [{ "$patch": "delete", "uid": "none" }] })),
+        metadata(json!({ "ownerReferences": [{ "$patch": "delete" }] })),
+        metadata(json!({ "ownerReferences": [{ "$patch": "replace" }, owner("new")] })),
+        metadata(json!({ "ownerReferences": [{ "$patch": "replace" }] })),
+        metadata(json!({ "ownerReferences": [{ "$patch": "bogus", "uid": "OWNER" }] })),
+        metadata(json!({ "ownerReferences": [{ "name": "x" }] })),
+        metadata(json!({ "ownerReferences": ["x"] })),
+        metadata(json!({ "ownerReferences": null })),
+        metadata(
+            json!({ "$setElementOrder/ownerReferences": [{ "uid": "new" }, { "uid": "OWNER" }], "ownerReferences": [owner("new")] }),
+        ),
+        metadata(
+            json!({ "$setElementOrder/ownerReferences": [{ "name": "x" }], "ownerReferences": [owner("new")] }),
+        ),
+        metadata(json!({ "$patch": "bogus" })),
+        metadata(json!({ "$bogus": 1 })),
+        json!({ "metadata": null }),
+        json!({ "metadata": "x" }),
+        json!({ "metadata": [] }),
+        json!({ "$patch": "bogus" }),
+        json!([]),
+        json!("text"),
+    ];
+    same.into_iter().map(|patch| (patch, None)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strategic_patches_do_to_metadata_what_they_do_to_that_of_a_built_in_kind() {
+    let server = Server::start("strategic").await;
+    let desk = Desk::open(&server.examined, "strategic").await;
+    desk.make("p", "w1", json!({})).await;
+    let admin = admin(&server);
+    let namespace = &desk.namespace;
+    let here = format!("/api/v1/namespaces/{namespace}");
+    let found = admin.send("GET", &here, (JSON, Vec::new())).await.is(200);
+    let owner = found["metadata"]["uid"].as_str().unwrap().to_owned();
+    let sides = [
+        desk.path("packagerevisions/r.p.w1"),
+        format!("/api/v1/namespaces/{namespace}/configmaps/c"),
+    ];
+    let map = json!({ "metadata": { "name": "c" } })
+        .to_string()
+        .into_bytes();
+    let maps = format!("/api/v1/namespaces/{namespace}/configmaps");
+    admin.send("POST", &maps, (JSON, map)).await.is(201);
+    let base = json!({ "metadata": {
+        "labels": { "a": "b", "z": "y" }, "finalizers": ["x.io/a", "x.io/b"],
+        "ownerReferences": [{ "apiVersion": "v1", "kind": "Namespace", "name": namespace, "uid": owner }],
+    } });
+    for side in &sides {
+        admin
+            .send("PATCH", side, (MERGE, base.to_string().into_bytes()))
+            .await
+            .is(200);
+    }
+    let mut wrong = Vec::new();
+    for (patch, own) in strategic() {
+        let body = patch.to_string().replace("OWNER", &owner).into_bytes();
+        let mut told = Vec::new();
+        for side in &sides {
+            let uri = format!("{side}?dryRun=All");
+            let answer = admin.send("PATCH", &uri, (STRATEGIC, body.clone())).await;
+            let metadata = &answer.body["metadata"];
+            told.push(if answer.code == 200 {
+                let of = |name: &str| (name.to_owned(), metadata[name].clone());
+                json!({ "code": 200, "metadata": BTreeMap::from(["labels", "finalizers", "ownerReferences"].map(of)) })
+            } else {
+                json!({ "code": answer.code, "reason": answer.body["reason"], "message": answer.body["message"] })
+            });
+        }
+        if (told[0] == told[1]) == own.is_some() {
+            wrong.push(format!(
+                "{patch} ({own:?})\n  ours:   {}\n  theirs: {}",
+                told[0], told[1]
+            ));
+        }
+    }
+    for side in &sides {
+        let free = json!({ "metadata": { "finalizers": null } })
+            .to_string()
+            .into_bytes();
+        admin.send("PATCH", side, (MERGE, free)).await.is(200);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     server.end().await;
 }

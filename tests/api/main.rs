@@ -10,6 +10,7 @@ mod documents;
 mod engine;
 mod hostile;
 mod kubectl;
+mod laws;
 mod leaving;
 mod random;
 mod reads;

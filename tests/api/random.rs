@@ -6,11 +6,10 @@ use http::Method;
 use proptest::{
     collection::{btree_map, vec},
     prelude::*,
-    test_runner::TestRunner,
 };
 use serde_json::{Value, json};
 
-use crate::{client::Client, toy::Widgets};
+use crate::{client::Client, laws, toy::Widgets};
 
 const HERE: &str = "/apis/toys.example/v1/namespaces/n/widgets";
 
@@ -236,28 +235,16 @@ async fn check(client: &Client, (method, rest, media, body): Asked) -> Result<()
 
 #[test]
 fn nothing_that_is_sent_makes_the_server_fall() {
-    let mut runner = TestRunner::new(ProptestConfig {
-        cases: 400,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    });
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
     let asked = vec(asked(), 1..4);
-    let run = runner.run(&asked, |requests| {
+    laws::hold(400, &asked, async |requests| {
         let mut widgets = Widgets::with_history(100);
         widgets.owned = true;
         let widgets = Arc::new(widgets);
         widgets.put("n", "a", &json!({ "x": "y" }), "red");
         let client = Client::of(widgets.server());
-        runtime.block_on(async {
-            for request in requests {
-                check(&client, request).await?;
-            }
-            Ok(())
-        })
+        for request in requests {
+            check(&client, request).await?;
+        }
+        Ok(())
     });
-    run.unwrap();
 }

@@ -1,6 +1,8 @@
 //! Strategic merge patches: like RFC 7396, but some lists are merged item by item, and members that begin with `$` say
 //! what is to be done.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::{Map, Value};
 
 use crate::apiserver::Failure;
@@ -40,6 +42,22 @@ struct Merge<'a> {
     lists: &'a Lists,
 }
 
+/// A part of a patch that is an object, and where it is.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    named: &'a Map<String, Value>,
+    path: &'a str,
+}
+
+impl Part<'_> {
+    fn below(&self, name: &str) -> String {
+        match self.path {
+            "" => name.to_owned(),
+            path => format!("{path}.{name}"),
+        }
+    }
+}
+
 impl Merge<'_> {
     fn value(&self, value: &mut Value, changes: &Value, path: &str) -> Result<(), Failure> {
         let Value::Object(named) = changes else {
@@ -66,8 +84,13 @@ impl Merge<'_> {
         let members = value
             .as_object_mut()
             .expect("it was just made an object if it was none");
-        for (key, change) in named {
-            self.member(members, key, change, path)?;
+        let part = Part { named, path };
+        for key in named.keys() {
+            if key.starts_with('$') {
+                self.direct(members, part, key)?;
+            } else {
+                self.member(members, part, key)?;
+            }
         }
         Ok(())
     }
@@ -75,72 +98,215 @@ impl Merge<'_> {
     fn member(
         &self,
         members: &mut Map<String, Value>,
+        part: Part<'_>,
         key: &str,
-        change: &Value,
-        path: &str,
     ) -> Result<(), Failure> {
-        if key == RETAIN || key.starts_with(DELETE_FROM) || key.starts_with(ORDER) {
-            return direct(members, key, change);
-        }
-        if key == DIRECTIVE {
-            return Ok(());
-        }
+        let change = &part.named[key];
         if change.is_null() || directive(change)? == Some("delete") {
             members.shift_remove(key);
             return Ok(());
         }
-        let path = if path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{path}.{key}")
-        };
+        let path = part.below(key);
         let member = members.entry(key).or_insert(Value::Null);
-        let Value::Array(items) = change else {
+        let Value::Array(changes) = change else {
             return self.value(member, change, &path);
         };
-        let mut keyed = self.lists.keyed.iter();
-        if let Some((_, by)) = keyed.find(|(list, _)| *list == path) {
-            return self.list(member, items, by, &path);
-        }
-        if self.lists.sets.contains(&path.as_str()) {
-            unite(member, items);
-        } else {
+        let Some(apart) = self.lists.apart(&path) else {
             *member = change.clone();
-        }
+            return Ok(());
+        };
+        let order = part.named.get(&format!("{ORDER}{key}"));
+        *member = self.merged(member, changes, (apart, order), &path)?;
         Ok(())
     }
 
-    fn list(
+    /// Returns a list with the changes, in the order that is wished, or else with what the patch names before the rest.
+    fn merged(
         &self,
-        value: &mut Value,
+        value: &Value,
         changes: &[Value],
-        by: &str,
+        (apart, order): (Apart<'_>, Option<&Value>),
         path: &str,
-    ) -> Result<(), Failure> {
+    ) -> Result<Value, Failure> {
         let directives: Vec<Option<&str>> =
             changes.iter().map(directive).collect::<Result<_, _>>()?;
         if directives.contains(&Some("replace")) {
             let kept = changes
                 .iter()
                 .filter(|change| change.get(DIRECTIVE).is_none());
-            *value = kept.cloned().collect();
-            return Ok(());
+            return Ok(kept.cloned().collect());
         }
-        let mut items = value.as_array().cloned().unwrap_or_default();
+        let before = apart.items(value.as_array().into_iter().flatten())?;
+        let mut items = before.clone();
+        let (mut gone, mut said) = (HashSet::new(), Vec::new());
         for (change, directive) in changes.iter().zip(directives) {
-            let key = change.get(by).ok_or(Failure::Unprocessable)?;
-            let place = items.iter().position(|item| item.get(by) == Some(key));
-            match (directive, place) {
-                (Some("delete"), Some(place)) => drop(items.remove(place)),
-                (Some("delete"), None) => {}
-                (Some(other), _) => return Err(unknown(other)),
-                (None, Some(place)) => self.value(&mut items[place], change, path)?,
-                (None, None) => items.push(change.clone()),
+            let id = apart.id(change)?;
+            match directive {
+                Some("delete") => {
+                    gone.insert(id);
+                    continue;
+                }
+                Some(other) => return Err(unknown(other)),
+                None => said.push(id.clone()),
+            }
+            match items.get_mut(&id) {
+                Some(item) => self.value(item, change, path)?,
+                None => drop(items.insert(id, change.clone())),
             }
         }
-        *value = items.into();
+        items.retain(|id, _| !gone.contains(id));
+        if let Some(order) = order {
+            let wished = apart.ids(list_of(ORDER, order)?)?;
+            follows(&said, &wished)?;
+            said = wished;
+        }
+        Ok(arranged(items, &said, &before))
+    }
+
+    /// Does what a member that begins with `$` says.
+    fn direct(
+        &self,
+        members: &mut Map<String, Value>,
+        part: Part<'_>,
+        key: &str,
+    ) -> Result<(), Failure> {
+        let change = &part.named[key];
+        if let Some(list) = key.strip_prefix(DELETE_FROM) {
+            let gone: HashSet<String> =
+                list_of(key, change)?.iter().map(Value::to_string).collect();
+            if let Some(Value::Array(items)) = members.get_mut(list) {
+                items.retain(|item| !gone.contains(&item.to_string()));
+            }
+        } else if let Some(list) = key.strip_prefix(ORDER) {
+            let order = list_of(key, change)?;
+            // With the list itself, it is put in order where that is merged.
+            let alone = !part.named.contains_key(list);
+            let apart = self.lists.apart(&part.below(list));
+            if let (true, Some(apart), Some(Value::Array(items))) =
+                (alone, apart, members.get_mut(list))
+            {
+                let before = apart.items(items.iter())?;
+                let said = apart.ids(order)?;
+                members.insert(list.into(), arranged(before.clone(), &said, &before));
+            }
+        } else if key == RETAIN {
+            retain(members, part, change)?;
+        } else if key != DIRECTIVE {
+            self.member(members, part, key)?;
+        }
         Ok(())
     }
+}
+
+/// How the items of a list that is merged are told apart.
+#[derive(Clone, Copy)]
+enum Apart<'a> {
+    /// By a member.
+    By(&'a str),
+    /// By themselves.
+    Whole,
+}
+
+impl Apart<'_> {
+    /// Returns what stands for an item.
+    fn id(self, item: &Value) -> Result<String, Failure> {
+        match self {
+            Self::By(key) => {
+                let value = item.get(key).ok_or(Failure::Unprocessable)?;
+                Ok(value.to_string())
+            }
+            Self::Whole => Ok(item.to_string()),
+        }
+    }
+
+    fn ids(self, items: &[Value]) -> Result<Vec<String>, Failure> {
+        items.iter().map(|item| self.id(item)).collect()
+    }
+
+    /// Returns items by what stands for them, in their order; of several that are alike the first.
+    fn items<'v>(
+        self,
+        items: impl Iterator<Item = &'v Value>,
+    ) -> Result<Map<String, Value>, Failure> {
+        let mut found = Map::new();
+        for item in items {
+            found.entry(self.id(item)?).or_insert_with(|| item.clone());
+        }
+        Ok(found)
+    }
+}
+
+impl Lists {
+    fn apart(&self, path: &str) -> Option<Apart<'static>> {
+        let mut keyed = self.keyed.iter();
+        if let Some((_, by)) = keyed.find(|(list, _)| *list == path) {
+            return Some(Apart::By(by));
+        }
+        self.sets.contains(&path).then_some(Apart::Whole)
+    }
+}
+
+/// Returns items in the order of `said`; those that it does not name keep their order, and stand before the first of the
+/// named that they stood before.
+fn arranged(items: Map<String, Value>, said: &[String], before: &Map<String, Value>) -> Value {
+    let places: HashMap<&str, usize> = before.keys().map(String::as_str).zip(0..).collect();
+    let named: HashSet<&str> = said.iter().map(String::as_str).collect();
+    let (mut named, rest): (Map<_, _>, Map<_, _>) = items
+        .into_iter()
+        .partition(|(id, _)| named.contains(id.as_str()));
+    let mut rest = rest.into_iter().peekable();
+    let mut list = Vec::new();
+    for id in said {
+        // What is named twice is there once.
+        let Some(item) = named.swap_remove(id) else {
+            continue;
+        };
+        if let Some(place) = places.get(id.as_str()) {
+            let stood_before =
+                |(id, _): &(String, Value)| places.get(id.as_str()).is_some_and(|it| it < place);
+            while let Some((_, earlier)) = rest.next_if(stood_before) {
+                list.push(earlier);
+            }
+        }
+        list.push(item);
+    }
+    list.extend(rest.map(|(_, item)| item));
+    list.into()
+}
+
+/// Refuses a patch that names items in another order than the one that it wishes.
+fn follows(said: &[String], wished: &[String]) -> Result<(), Failure> {
+    let places: HashMap<&String, usize> = wished.iter().zip(0..).collect();
+    let found: Option<Vec<usize>> = said.iter().map(|id| places.get(id).copied()).collect();
+    if found.is_some_and(|found| found.is_sorted()) {
+        return Ok(());
+    }
+    Err(Failure::BadRequest(format!(
+        "The order in patch list:\n[{}]\n doesn't match $setElementOrder list:\n[{}]\n",
+        said.join(" "),
+        wished.join(" ")
+    )))
+}
+
+/// Takes away all that is not to be kept; a patch must keep what it sets.
+fn retain(members: &mut Map<String, Value>, part: Part<'_>, change: &Value) -> Result<(), Failure> {
+    let wrong = || Failure::BadRequest("invalid patch format of retainKeys".into());
+    let kept = change.as_array().ok_or_else(wrong)?;
+    let kept: HashSet<&str> = kept.iter().filter_map(Value::as_str).collect();
+    let mut set = part.named.keys().filter(|key| !key.starts_with('$'));
+    if !set.all(|key| kept.contains(key.as_str())) {
+        return Err(wrong());
+    }
+    members.retain(|key, _| kept.contains(key.as_str()));
+    Ok(())
+}
+
+/// Returns the items that a directive lists.
+fn list_of<'v>(directive: &str, value: &'v Value) -> Result<&'v [Value], Failure> {
+    let items = value.as_array().map(Vec::as_slice);
+    items.ok_or_else(|| {
+        Failure::BadRequest(format!("The patch directive {directive:?} must be a list"))
+    })
 }
 
 /// Returns what a part of a patch says is to be done with it.
@@ -154,33 +320,6 @@ fn directive(patch: &Value) -> Result<Option<&str>, Failure> {
 
 fn unknown(directive: &str) -> Failure {
     Failure::BadRequest(format!("unknown patch type: {directive}"))
-}
-
-/// Does what a member that begins with `$` says.
-fn direct(members: &mut Map<String, Value>, key: &str, change: &Value) -> Result<(), Failure> {
-    let Some(named) = change.as_array() else {
-        return Err(Failure::BadRequest(format!(
-            "The patch directive {key:?} must be a list"
-        )));
-    };
-    if let Some(list) = key.strip_prefix(DELETE_FROM) {
-        if let Some(Value::Array(items)) = members.get_mut(list) {
-            items.retain(|item| !named.contains(item));
-        }
-    } else if key == RETAIN {
-        members.retain(|key, _| named.iter().any(|kept| kept == key));
-    }
-    Ok(())
-}
-
-fn unite(value: &mut Value, changes: &[Value]) {
-    let mut items = value.as_array().cloned().unwrap_or_default();
-    for change in changes {
-        if !items.contains(change) {
-            items.push(change.clone());
-        }
-    }
-    *value = items.into();
 }
 
 #[cfg(test)]
@@ -215,8 +354,8 @@ mod tests {
             ),
             (
                 owned(json!([{"uid": "1", "name": "x"}, {"uid": "2"}])),
-                json!({"metadata": {"ownerReferences": [{"$patch": "delete", "uid": "2"}, {"uid": "1", "name": "y"}, {"uid": "3"}], "$setElementOrder/ownerReferences": []}}),
-                owned(json!([{"uid": "1", "name": "y"}, {"uid": "3"}])),
+                json!({"metadata": {"ownerReferences": [{"$patch": "delete", "uid": "2"}, {"uid": "3"}, {"uid": "1", "name": "y"}], "$setElementOrder/ownerReferences": [{"uid": "3"}, {"uid": "1"}]}}),
+                owned(json!([{"uid": "3"}, {"uid": "1", "name": "y"}])),
             ),
             (
                 owned(json!([{"uid": "1"}])),
@@ -227,6 +366,21 @@ mod tests {
                 json!({"metadata": {"finalizers": ["a", "b"]}}),
                 json!({"metadata": {"$deleteFromPrimitiveList/finalizers": ["a"], "finalizers": ["b", "c"]}}),
                 json!({"metadata": {"finalizers": ["b", "c"]}}),
+            ),
+            (
+                json!({"metadata": {"finalizers": ["a", "b", "c", "d"]}}),
+                json!({"metadata": {"$setElementOrder/finalizers": ["x", "d", "b", "d"], "finalizers": ["x", "d"]}}),
+                json!({"metadata": {"finalizers": ["x", "a", "c", "d", "b"]}}),
+            ),
+            (
+                json!({"metadata": {"finalizers": ["a", "b", "c"]}}),
+                json!({"metadata": {"$setElementOrder/finalizers": ["c", "a"]}}),
+                json!({"metadata": {"finalizers": ["b", "c", "a"]}}),
+            ),
+            (
+                json!({"metadata": {"finalizers": ["a", "b"]}}),
+                json!({"metadata": {"finalizers": ["x", "a", "x"]}}),
+                json!({"metadata": {"finalizers": ["x", "a", "b"]}}),
             ),
             (
                 json!({"list": [1, 2], "finalizers": ["a"]}),
@@ -248,7 +402,16 @@ mod tests {
             (json!({"a": {"$patch": 1}}), false),
             (json!({"a": {"$patch": "merge"}}), false),
             (json!({"$retainKeys": "a"}), false),
+            (json!({"$retainKeys": ["b"], "a": 1}), false),
             (json!({"$setElementOrder/a": 1}), false),
+            (
+                json!({"metadata": {"$setElementOrder/finalizers": ["b", "a"], "finalizers": ["a", "b"]}}),
+                false,
+            ),
+            (
+                json!({"metadata": {"$setElementOrder/finalizers": ["b"], "finalizers": ["a"]}}),
+                false,
+            ),
             (owners(json!({"$patch": "shrink", "uid": "1"})), false),
             (owners(json!({"$patch": "delete"})), true),
             (owners(json!("1")), true),

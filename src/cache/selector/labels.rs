@@ -202,17 +202,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads `(a, b)`. A value left out is the empty one; none at all is refused.
+    /// Reads `(a, b)`. A value left out is the empty one, also if it is the only one.
     fn set(&mut self) -> Result<Vec<&'a str>, String> {
         let open = self.next();
         if open != "(" {
             return Err(unexpected(open, "'('"));
-        }
-        if self.peek() == ")" {
-            return Err(
-                "values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty"
-                    .into(),
-            );
         }
         let mut values = Vec::new();
         loop {
@@ -341,6 +335,8 @@ mod tests {
             ("a in(1,2)", "a1 a2"),
             ("a in (1,)", "a1"),
             ("a in (,)", ""),
+            ("a in ()", ""),
+            ("a notin ()", "a1 a2 b7 none"),
             ("a in (in,notin)", ""),
             ("a notin (1)", "a2 b7 none"),
             ("a notin (1,2)", "b7 none"),
@@ -376,10 +372,6 @@ mod tests {
             (
                 "a in 1",
                 "unable to parse requirement: found '1', expected: '('",
-            ),
-            (
-                "a in ()",
-                "unable to parse requirement: values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty",
             ),
             (
                 "a b",

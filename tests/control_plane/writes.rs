@@ -29,6 +29,7 @@ fn write(verb: Verb, name: &str, body: &Value) -> Write {
         name: name.into(),
         subresource: String::new(),
         body: body.into(),
+        complaints: Vec::new(),
         options: WriteOptions {
             field_manager: "test".into(),
             ..WriteOptions::default()

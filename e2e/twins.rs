@@ -297,7 +297,7 @@ fn patches() -> Vec<Ask> {
         patch(MERGE, json!({ "metadata": { "name": "other" } })),
         patch(MERGE, json!({ "metadata": { "namespace": "other" } })),
         patch(MERGE, json!([])).words(PARSER),
-        patch(MERGE, json!("text")).words(PARSER),
+        patch(MERGE, json!("\"text\"")).words(PARSER),
         patch(MERGE, json!({ "kind": "Other" })).own(TYPED),
         patch(MERGE, json!({ "metadata": { "labels": 7 } }))
             .words("the object that the patch made is another"),

@@ -1,8 +1,10 @@
 //! Porch against the real thing: etcd, kube-apiserver and kube-controller-manager, as `e2e/run` provides them.
 
+mod admission;
 #[path = "../tests/writing/applied.rs"]
 mod applied;
 mod authority;
+mod broken;
 mod callers;
 #[path = "../tests/writing/checks.rs"]
 mod checks;
@@ -61,5 +63,7 @@ mod strangers;
 #[path = "../tests/contract/subject.rs"]
 mod subject;
 mod traces;
+#[path = "../tests/support/trouble.rs"]
+mod trouble;
 #[path = "../tests/writing/upgrades.rs"]
 mod upgrades;

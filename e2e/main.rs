@@ -1,8 +1,10 @@
 //! Porch against the real thing: etcd, kube-apiserver and kube-controller-manager, as `e2e/run` provides them.
 
+mod admission;
 #[path = "../tests/writing/applied.rs"]
 mod applied;
 mod authority;
+mod broken;
 mod callers;
 #[path = "../tests/writing/checks.rs"]
 mod checks;
@@ -62,5 +64,7 @@ mod strangers;
 mod subject;
 mod traces;
 mod twins;
+#[path = "../tests/support/trouble.rs"]
+mod trouble;
 #[path = "../tests/writing/upgrades.rs"]
 mod upgrades;

@@ -167,7 +167,11 @@ impl Origin {
     }
 
     pub fn push(&self, refs: &[&str]) {
-        let words = ["push", "-q", "--force", "origin"];
+        self.push_to("origin", refs);
+    }
+
+    pub fn push_to(&self, remote: &str, refs: &[&str]) {
+        let words = ["push", "-q", "--force", remote];
         git(&self.work, &[&words, refs].concat());
     }
 }

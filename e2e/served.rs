@@ -11,6 +11,7 @@ use std::{
 
 use k8s_openapi::{
     api::{
+        admissionregistration::v1::ValidatingWebhookConfiguration,
         authentication::v1::{TokenRequest, TokenRequestSpec},
         core::v1::{Service, ServiceAccount},
     },
@@ -183,7 +184,8 @@ pub async fn token_for(
     made.unwrap().status.unwrap().token
 }
 
-/// Gives the server the rights that `deploy/` gives it, and no others.
+/// Gives the server the rights that `deploy/` gives it, and no others. kube-apiserver asks nobody of Repositories yet: there is
+/// no pod behind the Service.
 pub async fn grant(plane: &Plane) {
     let kubeconfig = plane.directory("deploy").join("kubeconfig");
     let admin = plane.kubeconfig("admin", "system:masters");
@@ -191,6 +193,9 @@ pub async fn grant(plane: &Plane) {
     let deploy = plane::root().join("deploy");
     let work = move || apply(&kubeconfig, &deploy);
     tokio::task::spawn_blocking(work).await.unwrap();
+    let hooks: Api<ValidatingWebhookConfiguration> = Api::all(plane.client());
+    let params = DeleteParams::default();
+    hooks.delete("porch-server", &params).await.unwrap();
 }
 
 fn apply(kubeconfig: &Path, deploy: &Path) {

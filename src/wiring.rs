@@ -19,13 +19,14 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    api::REPOSITORY_CONFLICT,
     apiserver::{
-        Health, Hear, Message, Metrics, Registry,
+        Denial, Health, Hear, Judge, Message, Metrics, Proposal, Registry,
         resources::{PackageRevisionResources, PackageRevisions, Packages},
     },
     cache::Catalog,
     config,
-    controllers::{self, Pushed, Webhooks},
+    controllers::{self, Admission, Pushed, Repositories, Wanted, Webhooks},
     engine::{self, Engine, Renderer},
     render::{
         self, Functions,
@@ -150,16 +151,16 @@ impl Reading {
     }
 }
 
-/// Returns who hears messages of Git servers, if the flags want that anybody does. To be called within a runtime.
+/// Returns who hears messages of Git servers.
 #[must_use]
 pub fn webhooks(
     flags: &config::Webhooks,
-    client: &Client,
+    repositories: &Arc<Repositories>,
     bells: &controllers::Bells,
 ) -> Option<Hear> {
     let shared = flags.webhook_secret_file.clone();
     flags.are_heard().then(|| {
-        let webhooks = Webhooks::start(client.clone(), shared, bells.clone());
+        let webhooks = Webhooks::of(repositories.clone(), shared, bells.clone());
         let hear = move |message: Message| {
             let webhooks = webhooks.clone();
             let message = Pushed {
@@ -170,6 +171,30 @@ pub fn webhooks(
             async move { webhooks.hear(message).await }.boxed()
         };
         Arc::new(hear) as Hear
+    })
+}
+
+/// Returns who judges, for kube-apiserver, what users want of Repositories.
+#[must_use]
+pub fn admission(repositories: &Arc<Repositories>) -> Judge {
+    let admission = Arc::new(Admission::among(repositories.clone()));
+    Arc::new(move |proposal: Proposal| {
+        let admission = admission.clone();
+        let wanted = Wanted {
+            object: proposal.object,
+            before: proposal.before,
+        };
+        let denial = |rival| Denial {
+            reason: REPOSITORY_CONFLICT,
+            message: format!("Repository conflict with existing repository: {rival}"),
+        };
+        async move {
+            let rival = admission.rival(wanted).await;
+            rival
+                .map(|rival| rival.map(denial))
+                .map_err(|error| error.to_string())
+        }
+        .boxed()
     })
 }
 

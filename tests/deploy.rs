@@ -29,11 +29,27 @@ fn values() -> BTreeMap<String, String> {
     values
 }
 
-/// Renders a template that names values and nothing else.
-fn render(template: &str) -> String {
+/// Renders a template that names values, or has lines that depend on one, and nothing else.
+fn render(template: &str, changed: &[(&str, &str)]) -> String {
     let mut known = values();
     known.insert(".Release.Namespace".into(), "porch-system".into());
-    let mut text = template.to_owned();
+    for (name, value) in changed {
+        assert!(known.insert((*name).into(), (*value).into()).is_some());
+    }
+    let (mut text, mut kept) = (String::new(), true);
+    for line in template.lines() {
+        let word = line.trim().strip_prefix("{{- ");
+        if let Some(condition) = word.and_then(|it| it.strip_prefix("if ")) {
+            let value = &*known[condition.trim_end_matches(" }}")];
+            assert!(kept, "a condition in another: {line}");
+            kept = !["", "false", "\"\""].contains(&value);
+        } else if word == Some("end }}") {
+            kept = true;
+        } else if kept {
+            text += line;
+            text += "\n";
+        }
+    }
     for (name, value) in known {
         text = text.replace(&format!("{{{{ {name} }}}}"), &value);
     }
@@ -52,7 +68,7 @@ fn the_chart_has_the_objects_of_the_base() {
     for file in files {
         let wanted = read(file).replace("image: porch\n", "image: porch:0.1.0\n");
         assert_eq!(
-            render(&read(&format!("helm/templates/{file}"))),
+            render(&read(&format!("helm/templates/{file}")), &[]),
             wanted,
             "{file}"
         );
@@ -64,6 +80,45 @@ fn the_chart_has_the_objects_of_the_base() {
         assert!(read(&format!("helm/crds/{name}")) == text, "{name}");
         assert!(read("../crds/kustomization.yaml").contains(&name), "{name}");
     }
+}
+
+#[test]
+fn the_charts_switches_take_all_of_it_away_or_add_all_of_it() {
+    let template = |file: &str| read(&format!("helm/templates/{file}"));
+    let off = [(".Values.validatingWebhook.enabled", "false")];
+    assert_eq!(render(&template("validating-webhook.yaml"), &off), "");
+    let role = render(&template("rbac-server.yaml"), &off);
+    assert!(!role.contains("validatingwebhookconfigurations"), "{role}");
+    let server = render(&template("deployment.yaml"), &off);
+    assert!(!server.contains("--validate-repositories"), "{server}");
+
+    let heard = [(".Values.webhooks.enabled", "true")];
+    let base = read("deployment.yaml").replace("image: porch\n", "image: porch:0.1.0\n");
+    let more = base.replace("        - --pod", "        - --webhooks\n        - --pod");
+    assert_eq!(render(&template("deployment.yaml"), &heard), more);
+    let shared = [(".Values.webhooks.secretName", "push")];
+    let server = render(&template("deployment.yaml"), &shared);
+    let file = "--webhook-secret-file=/webhook-secret/webhookSecret\n";
+    assert!(server.contains(file), "{server}");
+    let mount =
+        "- name: webhook-secret\n          mountPath: /webhook-secret\n          readOnly: true\n";
+    assert!(server.contains(mount), "{server}");
+    let volume = "- name: webhook-secret\n        secret:\n          secretName: push\n";
+    assert!(server.contains(volume), "{server}");
+}
+
+#[test]
+fn what_kube_apiserver_asks_is_answered_by_the_server_that_the_deployment_starts() {
+    let hook = read("validating-webhook.yaml");
+    assert!(hook.contains("path: /validate-repository\n"));
+    // A server that is away must keep nobody from registering, and its own finalizers least of all.
+    assert!(hook.contains("failurePolicy: Ignore\n"));
+    let name = hook.split("metadata:\n  name: ").nth(1).unwrap();
+    let (name, _) = name.split_once('\n').unwrap();
+    let rule = format!(
+        "resources: [validatingwebhookconfigurations]\n  resourceNames: [{name}]\n  verbs: [get, patch]\n"
+    );
+    assert!(read("rbac-server.yaml").contains(&rule));
 }
 
 #[test]
@@ -116,5 +171,6 @@ fn the_deployments_flags_are_flags() {
         panic!("the image serves");
     };
     assert!(serve.serving.manage_apiservice);
+    assert!(serve.repositories.validate_repositories);
     assert_eq!(serve.idle.given(), []);
 }

@@ -2,6 +2,7 @@
 //!
 //! What is served is told by [`Resource`]; the room knows nothing of packages beyond the three implementations of it.
 
+mod admission;
 mod age;
 mod answer;
 mod apply;
@@ -45,6 +46,7 @@ mod webhook;
 mod write;
 mod writer;
 
+pub use admission::{Denial, Judge, Proposal};
 pub use age::age;
 pub use apply::{Author, Fields, Owner, Owners, Ownership, without_nulls};
 pub use authz::{AccessReviews, Authorizer};

@@ -23,6 +23,7 @@ use uuid::Uuid;
 
 use super::{
     Authenticator, Authorizer, Failure, Health, Identity, Limits, Metrics, Registry,
+    admission::{self, Judge},
     answer::{self, Answer},
     authz::Attributes,
     body,
@@ -58,6 +59,8 @@ pub struct Settings {
     pub quiet: bool,
     /// Who hears messages of Git servers; without, they are none of this server's paths.
     pub webhooks: Option<Hear>,
+    /// Who judges what kube-apiserver asks of Repositories; without, that is none of this server's paths.
+    pub admission: Option<Judge>,
     /// Makes `/readyz` fail when it is cancelled, so that others are asked, while everything is still answered.
     pub leaving: CancellationToken,
     /// Ends all watches, and makes `/readyz` fail, when it is cancelled.
@@ -76,6 +79,7 @@ impl Default for Settings {
             deadline: Duration::from_mins(1),
             quiet: false,
             webhooks: None,
+            admission: None,
             leaving: CancellationToken::new(),
             stop: CancellationToken::new(),
         }
@@ -249,7 +253,7 @@ impl Record {
 }
 
 impl Shared {
-    /// Answers a request: a message of a Git server, or what clients of the API ask.
+    /// Answers a request: a message of a Git server, what kube-apiserver asks of Repositories, or what clients of the API ask.
     async fn receive(
         &self,
         parts: Parts,
@@ -261,6 +265,13 @@ impl Shared {
         {
             let deadline = Instant::now() + self.settings.deadline;
             return within(deadline, webhook::take(hear, &parts, rest, body)).await;
+        }
+        if let Some(judge) = &self.settings.admission
+            && parts.uri.path() == admission::PATH
+        {
+            let deadline = Instant::now() + self.settings.deadline;
+            let bounded = (body, self.settings.body_limit);
+            return within(deadline, admission::answer(judge, &parts, bounded)).await;
         }
         self.answer(parts, body, record).await
     }

@@ -99,6 +99,11 @@ impl Told {
     }
 }
 
+/// Returns the status of what may not be, for kube-apiserver to tell: the reason is no word of Kubernetes'.
+pub(super) fn denied(reason: &'static str, message: &str) -> Value {
+    Told::new(StatusCode::FORBIDDEN, reason, message).to_json()
+}
+
 impl From<&Failure> for Told {
     fn from(failure: &Failure) -> Self {
         use Failure as F;

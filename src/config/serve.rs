@@ -168,6 +168,9 @@ pub struct Repositories {
     /// Serve, but never take a Lease: other replicas settle what Git says.
     #[arg(long)]
     pub no_sync: bool,
+    /// Judge for kube-apiserver, at `/validate-repository`, whether another Repository is in the way of a new one.
+    #[arg(long)]
+    pub validate_repositories: bool,
     /// Allow `file://` addresses: for tests, since whoever registers Repositories then reads this machine's disk.
     #[arg(long, hide = true)]
     pub allow_file_repositories: bool,

@@ -9,11 +9,13 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::{
-    ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    ByteString,
+    api::{admissionregistration::v1::ValidatingWebhookConfiguration, core::v1::Secret},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
     kube_aggregator::pkg::apis::apiregistration::v1::APIService,
 };
 use kube::{
-    Api, Client,
+    Api, Client, ResourceExt,
     api::{Patch, PatchParams, PostParams},
 };
 use serde_json::json;
@@ -48,6 +50,8 @@ pub struct Settings {
     pub secret: String,
     /// Name of the APIService that is told.
     pub api_service: String,
+    /// Name of the `ValidatingWebhookConfiguration` that is told, should there be one.
+    pub webhooks: String,
     /// Names that the certificate proves.
     pub names: Vec<String>,
 }
@@ -91,10 +95,17 @@ pub async fn run(client: Client, settings: Settings, serving: watch::Sender<Opti
 pub async fn look(client: &Client, settings: &Settings, now: Timestamp) -> Result<Pair, Error> {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &settings.namespace);
     let services: Api<APIService> = Api::all(client.clone());
+    let hooks: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
     let told = told(&services, &settings.api_service).await?;
+    let hook = asked(&hooks, &settings.webhooks).await;
+    // What either was told of.
+    let known = match &hook {
+        Some(hook) if !bundles(hook).all(|bundle| bundle == told) => "",
+        _ => &*told,
+    };
     let found = secrets.get_opt(&settings.secret).await?;
     let kept = found.as_ref().and_then(read);
-    let kept = match next(kept.as_ref(), &settings.names, now, &told)? {
+    let kept = match next(kept.as_ref(), &settings.names, now, known)? {
         None => kept.ok_or_else(|| certificate::Error::Missing("nothing was made".into()))?,
         Some(new) => {
             write(&secrets, settings, found, &new).await?;
@@ -104,7 +115,10 @@ pub async fn look(client: &Client, settings: &Settings, now: Timestamp) -> Resul
     };
     let bundle = kept.authorities.concat();
     if told != bundle {
-        tell(&services, &settings.api_service, bundle).await?;
+        tell(&services, &settings.api_service, bundle.clone()).await?;
+    }
+    if let Some(hook) = hook {
+        tell_webhooks(&hooks, &hook, &bundle).await;
     }
     Ok(kept.serving)
 }
@@ -248,6 +262,65 @@ async fn told(services: &Api<APIService>, name: &str) -> Result<String, Error> {
         .and_then(|spec| spec.ca_bundle);
     let bundle = bundle.map(|bundle| String::from_utf8(bundle.0).unwrap_or_default());
     Ok(bundle.unwrap_or_default())
+}
+
+/// Returns by which webhooks kube-apiserver asks this server. The server is of use without them: whatever stands between is
+/// told, and no more.
+async fn asked(
+    hooks: &Api<ValidatingWebhookConfiguration>,
+    name: &str,
+) -> Option<ValidatingWebhookConfiguration> {
+    let found = hooks.get_opt(name).await;
+    let found = found.inspect_err(|error| {
+        tracing::warn!(validatingwebhookconfiguration = name, %error, "it can't be read");
+    });
+    found.ok()?
+}
+
+/// Returns the authorities that each of the webhooks knows, PEM; empty if none.
+fn bundles(hook: &ValidatingWebhookConfiguration) -> impl Iterator<Item = String> {
+    let configs = hook.webhooks.iter().flatten().map(|it| &it.client_config);
+    configs.map(|config| {
+        let bundle = config.ca_bundle.clone().unwrap_or_default();
+        String::from_utf8(bundle.0).unwrap_or_default()
+    })
+}
+
+/// Tells kube-apiserver which authorities to trust when it asks; the webhooks stay what they are otherwise.
+async fn tell_webhooks(
+    hooks: &Api<ValidatingWebhookConfiguration>,
+    hook: &ValidatingWebhookConfiguration,
+    bundle: &str,
+) {
+    let name = hook.name_any();
+    if bundles(hook).all(|known| known == bundle) {
+        return;
+    }
+    let value = ByteString(bundle.as_bytes().to_vec());
+    let edits = hook.webhooks.iter().flatten().enumerate();
+    let edits = edits.flat_map(|(index, webhook)| {
+        let at = format!("/webhooks/{index}");
+        [
+            json!({"op": "test", "path": format!("{at}/name"), "value": webhook.name}),
+            json!({"op": "add", "path": format!("{at}/clientConfig/caBundle"), "value": value}),
+        ]
+    });
+    let edits: Result<json_patch::Patch, _> = serde_json::from_value(edits.collect());
+    let patch = match edits {
+        Ok(edits) => Patch::Json::<()>(edits),
+        Err(error) => return tracing::error!(%error, "a patch could not be made"),
+    };
+    match hooks.patch(&name, &PatchParams::default(), &patch).await {
+        Ok(_) => {
+            tracing::info!(
+                validatingwebhookconfiguration = name,
+                "its caBundle was written"
+            );
+        }
+        Err(error) => {
+            tracing::warn!(validatingwebhookconfiguration = name, %error, "its caBundle was not written");
+        }
+    }
 }
 
 /// Tells kube-apiserver which authorities to trust. An APIService that is not there yet is told of at the next look.

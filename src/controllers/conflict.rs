@@ -11,24 +11,58 @@ use crate::api::{REPOSITORY_CONFLICT, Repository};
 /// Returns namespace and name of the Repository that is in the way of this one: the first of those that are served.
 #[must_use]
 pub fn rival(repository: &Repository, all: &[Arc<Repository>]) -> Option<String> {
-    let place = place(repository)?;
-    let stays = |other: &&Arc<Repository>| {
-        other.metadata.deletion_timestamp.is_none() && self::place(other) == Some(place)
+    let same = neighbours(repository, all);
+    let own = same.iter().position(|it| it.uid() == repository.uid())?;
+    first_in_the_way(repository, &same[..own])
+}
+
+/// Returns the same of one that is not there yet, or would go where it is not yet: it comes after all others.
+#[must_use]
+pub fn rival_of_newcomer(repository: &Repository, all: &[Arc<Repository>]) -> Option<String> {
+    let mut same = neighbours(repository, all);
+    same.retain(|it| name(it) != name(repository));
+    first_in_the_way(repository, &same)
+}
+
+/// Returns whether what is served of two Repositories is in the same place.
+#[must_use]
+pub fn is_same_place(one: &Repository, other: &Repository) -> bool {
+    place(one) == place(other) && directory(one) == directory(other)
+}
+
+/// Returns those of the same place that stay, in the order in which they are served.
+fn neighbours<'a>(repository: &Repository, all: &'a [Arc<Repository>]) -> Vec<&'a Repository> {
+    let Some(place) = place(repository) else {
+        return Vec::new();
     };
-    let mut same: Vec<&Arc<Repository>> = all.iter().filter(stays).collect();
+    let all = all.iter().map(|it| &**it);
+    let mut same: Vec<&Repository> = all
+        .filter(|other| {
+            other.metadata.deletion_timestamp.is_none() && self::place(other) == Some(place)
+        })
+        .collect();
     same.sort_by_cached_key(|it| seniority(it));
+    same
+}
+
+/// Returns the first of those before it that is served and in its way.
+fn first_in_the_way(repository: &Repository, before: &[&Repository]) -> Option<String> {
     let mut served: Vec<&Repository> = Vec::new();
-    for candidate in same {
-        let rival = served.iter().find(|other| clash(candidate, other));
-        if candidate.uid() == repository.uid() {
-            return rival
-                .map(|it| format!("{}/{}", it.namespace().unwrap_or_default(), it.name_any()));
-        }
-        if rival.is_none() {
+    for candidate in before {
+        if !served.iter().any(|other| clash(candidate, other)) {
             served.push(candidate);
         }
     }
-    None
+    served
+        .into_iter()
+        .find(|other| clash(repository, other))
+        .map(name)
+}
+
+/// Returns namespace and name.
+fn name(repository: &Repository) -> String {
+    let namespace = repository.namespace().unwrap_or_default();
+    format!("{namespace}/{}", repository.name_any())
 }
 
 /// Returns the Repositories that were told of another in their way, and may have it no more.
@@ -141,6 +175,30 @@ mod tests {
             change(&mut first);
             assert_eq!(rivals(vec![first, repository("a/s", 2, "")])[1], None);
         }
+    }
+
+    #[test]
+    fn a_newcomer_comes_after_all_others_and_is_not_in_its_own_way() {
+        let all = [
+            repository("a/one", 1, "x"),
+            repository("a/two", 2, "x/y"),
+            repository("a/three", 3, "z"),
+        ];
+        let all = all.map(Arc::new);
+        let rival = |name, directory| rival_of_newcomer(&repository(name, 0, directory), &all);
+        assert_eq!(rival("a/new", "x"), Some("a/one".into()));
+        // The second is not served, the first is.
+        assert_eq!(rival("a/new", "x/y/v"), Some("a/one".into()));
+        assert_eq!(rival("b/new", "z"), None);
+        assert_eq!(rival("b/new", "z/u"), Some("a/three".into()));
+        assert_eq!(rival("a/three", "z"), None);
+        assert_eq!(rival("a/three", "x"), Some("a/one".into()));
+        let [one, two, _] = &all;
+        assert!(is_same_place(one, &repository("b/other", 9, "/x/")));
+        assert!(!is_same_place(one, two));
+        let mut moved = repository("a/one", 1, "x");
+        moved.spec.git.as_mut().unwrap().branch = "other".into();
+        assert!(!is_same_place(one, &moved));
     }
 
     #[test]

@@ -2,20 +2,24 @@
 //!
 //! In come Repository objects through a Kubernetes client, and what Git servers say of pushes; out go sync managers that are
 //! started, ordered and stopped, and conditions, events and finalizers. In come FunctionConfigs; out go tables of functions.
-//! Git is not touched here.
+//! In comes what users want of Repositories; out goes what is in the way of it. Git is not touched here.
 
+mod admission;
 pub mod authority;
 mod bells;
 mod conflict;
 mod functions;
+mod known;
 mod repository;
 mod shard;
 mod status;
 mod sweep;
 mod webhook;
 
+pub use admission::{Admission, Wanted};
 pub use bells::Bells;
 pub use functions::FunctionConfigs;
+pub use known::Repositories;
 pub use shard::Shard;
 pub use webhook::{Pushed, Webhooks};
 

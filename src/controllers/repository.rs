@@ -38,7 +38,7 @@ use crate::{
 const FINALIZER: &str = "config.porch.kpt.dev/repository";
 /// The owner of the fields of the status; upstream's name for it.
 const OWNER: &str = "repository-controller";
-/// The longest message of an event (Kubernetes API).
+/// The longest message of an event, in bytes (Kubernetes API).
 const NOTE: usize = 1024;
 
 /// Namespace and name of a Repository.
@@ -350,7 +350,7 @@ impl Context {
         let event = Event {
             type_,
             reason: kind.unwrap_or("Ready").into(),
-            note: Some(is.message.chars().take(NOTE / 4).collect()),
+            note: Some(is.message[..is.message.floor_char_boundary(NOTE)].to_owned()),
             action: "Synchronise".into(),
             secondary: None,
         };

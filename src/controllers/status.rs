@@ -54,9 +54,13 @@ pub fn status(
         put(&mut status.conditions, condition);
     };
     match standing {
-        Standing::Refused(why) => set(READY, ("False", "Error", why.clone())),
+        Standing::Refused(why) => {
+            let next = "it is tried again when the Repository changes";
+            let message = format!("{why}. Not ready since {}; {next}", since(before, now));
+            set(READY, ("False", "Error", message));
+        }
         Standing::Conflicting(other) => {
-            let message = format!("Repository conflict with existing repository: {other}");
+            let message = conflict(other, since(before, now));
             set(READY, ("False", REPOSITORY_CONFLICT, message));
         }
         Standing::Reconciling => set(READY, ("False", "Reconciling", RECONCILING.into())),
@@ -93,8 +97,7 @@ fn when(
     trouble: &Trouble,
     (now, next): (Timestamp, Option<Timestamp>),
 ) -> String {
-    let known = ready(before).filter(|ready| ready.status == "False");
-    let since = known.map_or(now, |ready| ready.last_transition_time.0);
+    let since = since(before, now);
     let tries = match trouble.tries {
         0 => "not asked again since".into(),
         1 => "tried once".into(),
@@ -104,7 +107,20 @@ fn when(
         Some(next) => format!("it is tried again at {}", seconds(next)),
         None => "it is tried again when the Repository changes".into(),
     };
-    format!("Not ready since {}; {tries}; {next}", seconds(since))
+    format!("Not ready since {since}; {tries}; {next}")
+}
+
+fn conflict(other: &str, since: Timestamp) -> String {
+    format!(
+        "Repository conflict with existing repository: {other}. Not ready since {since}; \
+         it is tried again when that one goes"
+    )
+}
+
+/// Returns since when a Repository is not ready.
+fn since(before: &RepositoryStatus, now: Timestamp) -> Timestamp {
+    let known = ready(before).filter(|ready| ready.status == "False");
+    seconds(known.map_or(now, |ready| ready.last_transition_time.0))
 }
 
 /// Returns a number with its thousands apart.
@@ -292,6 +308,26 @@ mod tests {
         assert_eq!(
             message(&reading),
             "Repository reconciliation in progress: reading 4,200 of 1,111,000 package revisions"
+        );
+    }
+
+    #[test]
+    fn what_must_change_first_is_told_with_its_beginning_and_what_comes_next() {
+        let message = |status: &RepositoryStatus| ready(status).unwrap().message.clone();
+        let refused = Standing::Refused("spec.git.repo: no".into());
+        let first = told(&RepositoryStatus::default(), &refused, 100);
+        assert_eq!(
+            message(&first),
+            "spec.git.repo: no. Not ready since 1970-01-01T00:01:40Z; \
+             it is tried again when the Repository changes"
+        );
+        assert_eq!(told(&first, &refused, 500), first, "nothing is new");
+        let conflict = Standing::Conflicting("a/first".into());
+        let conflict = told(&first, &conflict, 600);
+        assert_eq!(
+            message(&conflict),
+            "Repository conflict with existing repository: a/first. \
+             Not ready since 1970-01-01T00:01:40Z; it is tried again when that one goes"
         );
     }
 

@@ -28,6 +28,8 @@ const EVERY: Duration = Duration::from_secs(10);
 const LASTING: Duration = Duration::from_hours(24 * 365);
 /// The APIService that kube-apiserver knows this server by.
 const API_SERVICE: &str = "v1alpha1.porch.kpt.dev";
+/// The `ValidatingWebhookConfiguration` by which kube-apiserver asks this server, if there is one.
+const VALIDATING_WEBHOOKS: &str = "porch-server";
 /// The Secret with this server's own authority.
 const SECRET: &str = "porch-server-certificate";
 
@@ -76,6 +78,7 @@ impl Source {
                 namespace: flags.namespace.clone(),
                 secret: SECRET.into(),
                 api_service: API_SERVICE.into(),
+                webhooks: VALIDATING_WEBHOOKS.into(),
                 names,
             };
             return Ok(Self::Authority(client.clone(), settings));

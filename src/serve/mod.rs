@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     apiserver::{self, Limits, Metrics, Registry, Server},
     config::Serve,
-    controllers::{self, Bells, FunctionConfigs, Shard},
+    controllers::{self, Bells, FunctionConfigs, Repositories, Shard},
     engine::Renderer,
     sync::{
         Processes,
@@ -94,10 +94,9 @@ async fn serve(flags: &Serve) -> anyhow::Result<()> {
         metrics,
         body_limit: flags.serving.max_request_body_size,
         deadline: flags.operation.request_timeout,
-        webhooks: wiring::webhooks(&flags.webhooks, &client, &bells),
         leaving,
         stop,
-        ..apiserver::Settings::default()
+        ..hearing(flags, &client, &bells)
     };
     let server = Server::new(reading.register(Registry::new()), settings);
     let listener = listen(flags).await?;
@@ -106,6 +105,20 @@ async fn serve(flags: &Serve) -> anyhow::Result<()> {
     ended?;
     end(settling).await;
     Ok(())
+}
+
+/// Returns settings with those whom the flags want to hear what concerns Repositories, from others than users. They know the
+/// same Repositories, which are followed only if somebody hears.
+fn hearing(flags: &Serve, client: &Client, bells: &Bells) -> apiserver::Settings {
+    let validates = flags.repositories.validate_repositories;
+    let is_any = validates || flags.webhooks.are_heard();
+    let repositories = is_any.then(|| Repositories::follow(client));
+    let repositories = repositories.as_ref();
+    apiserver::Settings {
+        webhooks: repositories.and_then(|it| wiring::webhooks(&flags.webhooks, it, bells)),
+        admission: repositories.filter(|_| validates).map(wiring::admission),
+        ..apiserver::Settings::default()
+    }
 }
 
 fn follow_configs(flags: &Serve, client: &Client, renderer: &Renderer) -> FunctionConfigs {

@@ -23,7 +23,7 @@ use crate::{
         Token,
     },
     config::Standalone,
-    controllers::{self, FunctionConfigs},
+    controllers::{self, FunctionConfigs, Repositories},
     crds,
     sync::Processes,
     wiring::{self, Reading, end_on_signal},
@@ -129,7 +129,10 @@ impl Parts {
             controllers::Settings::new(reading.mirrors.clone(), true, flags.sync_interval);
         settings.tally = reading.tally.clone();
         settings.processes = reading.processes.clone();
-        let webhooks = wiring::webhooks(&flags.webhooks, &client, &settings.bells);
+        let heard = flags.webhooks.are_heard();
+        let repositories = heard.then(|| Repositories::follow(&client));
+        let webhooks =
+            repositories.and_then(|it| wiring::webhooks(&flags.webhooks, &it, &settings.bells));
         let shutdown = stop.clone().cancelled_owned();
         let reconciling = tokio::spawn(controllers::run(client, catalog, settings, shutdown));
         Ok(Self {

@@ -1,5 +1,6 @@
 //! The API server's machinery, driven in the same process through the one value that also stands behind the socket.
 
+mod admission;
 mod applies;
 mod callers;
 mod changes;

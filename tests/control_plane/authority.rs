@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::{
-    api::core::v1::Secret,
+    api::{admissionregistration::v1::ValidatingWebhookConfiguration, core::v1::Secret},
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
     kube_aggregator::pkg::apis::apiregistration::v1::APIService,
 };
 use kube::{
     Api, Client,
-    api::{DeleteParams, PostParams},
+    api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use porch::{
     certificate::{Pair, details, pem_chain},
@@ -20,12 +20,14 @@ use porch::{
 use serde_json::json;
 
 const NAME: &str = "v1alpha1.porch.kpt.dev";
+const WEBHOOKS: &str = "porch-server";
 
 fn settings() -> Settings {
     Settings {
         namespace: "porch-system".into(),
         secret: "authority".into(),
         api_service: NAME.into(),
+        webhooks: WEBHOOKS.into(),
         names: vec!["api.porch-system.svc".into()],
     }
 }
@@ -45,8 +47,24 @@ async fn cluster() -> Client {
         },
     }))
     .unwrap();
-    let definition = Definition::custom(&definition).unwrap();
-    let plane = ControlPlane::start(Persistence::Memory, vec![definition], &["porch-system"]);
+    let hooks: CustomResourceDefinition = serde_json::from_value(json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "validatingwebhookconfigurations.admissionregistration.k8s.io"},
+        "spec": {
+            "group": "admissionregistration.k8s.io", "scope": "Cluster",
+            "names": {
+                "kind": "ValidatingWebhookConfiguration",
+                "plural": "validatingwebhookconfigurations", "singular": "validatingwebhookconfiguration",
+            },
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
+                "type": "object",
+                "properties": {"webhooks": {"type": "array", "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}},
+            }}}],
+        },
+    }))
+    .unwrap();
+    let definitions = [definition, hooks].map(|it| Definition::custom(&it).unwrap());
+    let plane = ControlPlane::start(Persistence::Memory, definitions.into(), &["porch-system"]);
     plane.await.unwrap().client()
 }
 
@@ -70,6 +88,68 @@ async fn bundle(services: &Api<APIService>) -> String {
     let spec = services.get(NAME).await.unwrap().spec.unwrap();
     assert_eq!(spec.insecure_skip_tls_verify, None);
     String::from_utf8(spec.ca_bundle.unwrap().0).unwrap()
+}
+
+/// Has kube-apiserver ask by two webhooks, of which the second is somebody's addition.
+async fn ask(client: &Client) -> Api<ValidatingWebhookConfiguration> {
+    let hooks: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
+    let webhook = |name: &str| {
+        json!({
+            "name": name, "sideEffects": "None", "admissionReviewVersions": ["v1"], "failurePolicy": "Ignore",
+            "clientConfig": {"service": {"name": "api", "namespace": "porch-system", "path": "/validate-repository"}},
+        })
+    };
+    let hook = serde_json::from_value(json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": WEBHOOKS}, "webhooks": [webhook("a.example.com"), webhook("b.example.com")],
+    }));
+    hooks
+        .create(&PostParams::default(), &hook.unwrap())
+        .await
+        .unwrap();
+    hooks
+}
+
+/// Returns the authorities that the webhooks know.
+async fn asked(hooks: &Api<ValidatingWebhookConfiguration>) -> Vec<String> {
+    let webhooks = hooks.get(WEBHOOKS).await.unwrap().webhooks.unwrap();
+    let bundles = webhooks.into_iter().map(|webhook| {
+        assert_eq!(webhook.failure_policy.as_deref(), Some("Ignore"));
+        let bundle = webhook.client_config.ca_bundle.unwrap();
+        String::from_utf8(bundle.0).unwrap()
+    });
+    bundles.collect()
+}
+
+#[tokio::test]
+async fn webhooks_are_told_of_the_authority_too_and_before_anything_of_a_new_one_is_served() {
+    let client = cluster().await;
+    let (settings, now) = (settings(), Timestamp::now());
+    let services = register(&client).await;
+    look(&client, &settings, now).await.unwrap();
+    // They come later than the APIService.
+    let hooks = ask(&client).await;
+    let mut served = look(&client, &settings, now).await.unwrap();
+    let old = bundle(&services).await;
+    assert_eq!(asked(&hooks).await, [&*old, &*old]);
+    let mut at = now;
+    while bundle(&services).await == old {
+        at += Duration::from_hours(24);
+        served = look(&client, &settings, at).await.unwrap();
+    }
+    let both = bundle(&services).await;
+    assert_eq!(asked(&hooks).await, [&*both, &*both]);
+    assert_eq!(issuer(&served), subject(&old));
+    // Somebody applies the file anew: what it says of the authority is told again first.
+    let params = PatchParams::default();
+    let bare = json!([{"op": "remove", "path": "/webhooks/1/clientConfig/caBundle"}]);
+    let bare = Patch::Json::<()>(serde_json::from_value(bare).unwrap());
+    hooks.patch(WEBHOOKS, &params, &bare).await.unwrap();
+    served = look(&client, &settings, at).await.unwrap();
+    assert_eq!(issuer(&served), subject(&old));
+    assert_eq!(asked(&hooks).await, [&*both, &*both]);
+    served = look(&client, &settings, at).await.unwrap();
+    assert_eq!(issuer(&served), subject(&both));
 }
 
 fn issuer(pair: &Pair) -> String {

@@ -8,8 +8,12 @@ mod git_server;
 #[path = "../support/many.rs"]
 mod many;
 mod mirrors;
+mod moving;
 mod neighbours;
+mod place;
 mod soak;
+#[path = "../support/trouble.rs"]
+mod trouble;
 mod world;
 
 use std::{collections::BTreeMap, time::Duration};

@@ -1,5 +1,4 @@
-//! Repositories beside each other, and before each other: two on one Git repository, one that hangs and must go, and those
-//! that the incumbent left.
+//! Repositories beside each other, and before each other: two on one Git repository, and one that hangs and must go.
 
 use std::{
     io::Read,
@@ -9,12 +8,11 @@ use std::{
 };
 
 use kube::{
-    Api, ResourceExt,
-    api::{DeleteParams, ListParams, PostParams},
+    Api,
+    api::{DeleteParams, PostParams},
 };
 use porch::{
-    api::PackageRev,
-    controllers::{Bells, Pushed, Webhooks},
+    controllers::{Admission, Bells, Pushed, Repositories, Wanted, Webhooks},
     git::Timeouts,
 };
 use serde_json::json;
@@ -151,9 +149,13 @@ async fn of_two_repositories_of_the_same_packages_the_first_is_served_until_it_g
     let told = world.until_reason("second", "RepositoryConflict").await;
     let ready = condition(&told, "Ready").unwrap();
     assert_eq!(ready.status, "False");
+    let begun = ready.last_transition_time.0;
     assert_eq!(
         ready.message,
-        "Repository conflict with existing repository: default/first"
+        format!(
+            "Repository conflict with existing repository: default/first. Not ready since {begun}; \
+             it is tried again when that one goes"
+        )
     );
     let spec = json!({"type": "git", "git": {"repo": git.url()}});
     world.register("third", spec).await;
@@ -177,61 +179,62 @@ async fn of_two_repositories_of_the_same_packages_the_first_is_served_until_it_g
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_incumbent_kept_of_users_is_taken_over_by_the_first_look() {
-    let mut world = World::start().await;
+async fn who_is_in_the_way_of_what_a_user_wants_is_known_by_what_there_is_now() {
+    let world = World::start().await;
     let git = Git::new(&world, "r");
-    git.package("a", "one");
-    git.push(&["main", "main:refs/tags/a/v1", "main:refs/heads/drafts/a/w"]);
-    world.stop().await;
-    let owner = |kind: &str, name: &str| json!({"apiVersion": "porch.kpt.dev/v1alpha1", "kind": kind, "name": name, "uid": "u"});
-    let left = |name: &str| {
+    let admission = Admission::among(Repositories::follow(&world.client));
+    let spec =
+        |directory| json!({"type": "git", "git": {"repo": git.url(), "directory": directory}});
+    let named = |name, directory| {
         json!({
-            "apiVersion": "config.porch.kpt.dev/v1alpha1", "kind": "PackageRev",
-            "metadata": {
-                "name": name, "namespace": "default",
-                "labels": {"internal.porch.kpt.dev/repository": "r", "tier": "mine"},
-                "annotations": {"note": name},
-                "finalizers": ["internal.porch.kpt.dev/packagerevision", "mine.example.com/held"],
-                "ownerReferences": [owner("PackageRevision", name), {"apiVersion": "v1", "kind": "ConfigMap", "name": "c", "uid": "c"}],
-            },
-            "spec": {}, "status": {},
+            "apiVersion": "config.porch.kpt.dev/v1alpha1", "kind": "Repository",
+            "metadata": {"name": name, "namespace": "default"}, "spec": spec(directory),
         })
     };
-    // The last is of a revision that is in Git no more.
-    let names = ["r.a.main", "r.a.v1", "r.a.w", "r.gone.v1"];
-    let mut uids = Vec::new();
-    for name in names {
-        let record: PackageRev = serde_json::from_value(left(name)).unwrap();
-        let made = world
-            .records()
-            .create(&PostParams::default(), &record)
-            .await;
-        uids.push(made.unwrap().uid());
+    let create = async |object| {
+        let wanted = Wanted {
+            object,
+            before: None,
+        };
+        admission.rival(wanted).await.unwrap()
+    };
+    let first = Some("default/first".to_owned());
+    assert_eq!(create(named("second", "a")).await, None);
+    world.register("first", spec("a")).await;
+    while create(named("second", "a")).await != first {
+        world.nap().await;
     }
-    world.register_git("r", &git).await;
-    let world = world.restart();
-    world.until_served(&["r.a.main", "r.a.v1*", "r.a.w"]).await;
-    world.until_reason("r", "Ready").await;
-    for (name, uid) in names.iter().zip(uids).take(3) {
-        let record = world.records().get(name).await.unwrap();
-        assert_eq!(record.uid(), uid, "{name}");
-        assert_eq!(record.owner_references(), [], "{name}");
-        assert_eq!(
-            record.finalizers(),
-            ["internal.porch.kpt.dev/packagerevision"]
-        );
-        let user = &record.spec.metadata;
-        assert_eq!(user.labels["tier"], "mine");
-        assert_eq!(user.labels.len(), 1);
-        assert_eq!(user.annotations["note"], *name);
-        assert_eq!(user.finalizers, ["mine.example.com/held"]);
-        assert_eq!(user.owner_references.len(), 1);
-        assert_eq!(user.owner_references[0].kind, "ConfigMap");
+    let update = async |object, before| {
+        let wanted = Wanted {
+            object,
+            before: Some(before),
+        };
+        admission.rival(wanted).await.unwrap()
+    };
+    let mut changed = named("second", "a");
+    changed["spec"]["deployment"] = true.into();
+    assert_eq!(update(changed, named("second", "a")).await, None);
+    assert_eq!(
+        update(named("second", "a/b"), named("second", "b")).await,
+        first
+    );
+    assert_eq!(
+        update(named("first", "a/b"), named("first", "a")).await,
+        None
+    );
+    let mut going = named("second", "a");
+    going["metadata"]["deletionTimestamp"] = "2030-01-01T00:00:00Z".into();
+    assert_eq!(update(going, named("second", "b")).await, None);
+    // It is gone, and this process may not have heard of it.
+    let repositories = world.repositories();
+    repositories
+        .delete("first", &DeleteParams::default())
+        .await
+        .unwrap();
+    while repositories.get_opt("first").await.unwrap().is_some() {
+        world.nap().await;
     }
-    let left = world.records().list(&ListParams::default()).await.unwrap();
-    let left = left.items.iter().map(ResourceExt::name_any);
-    let left: Vec<String> = left.filter(|name| name.starts_with("r.gone")).collect();
-    assert_eq!(left, [""; 0]);
+    assert_eq!(create(named("second", "a")).await, None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -248,7 +251,8 @@ async fn a_push_that_another_replica_hears_of_is_seen_at_once_here() {
     let secret = world.directory.path().join("secret");
     std::fs::write(&secret, "open sesame").unwrap();
     // It has no manager of any Repository.
-    let other = Webhooks::start(world.client.clone(), Some(secret), Bells::default());
+    let repositories = Repositories::follow(&world.client);
+    let other = Webhooks::of(repositories, Some(secret), Bells::default());
     for number in 1..4 {
         git.push(&[&format!("main:refs/tags/a/v{number}")]);
         let message = || Pushed {

@@ -28,6 +28,9 @@ use crate::git_server::GitServer;
 /// Longer than anything may take, on the paused clock.
 const PATIENCE: Duration = Duration::from_hours(1);
 
+/// How long a Git server may take, and how often each is asked.
+type Patience = (Timeouts, Duration);
+
 pub struct World {
     pub client: Client,
     pub catalog: Catalog,
@@ -36,7 +39,7 @@ pub struct World {
     /// How long a nap is.
     pub pace: Duration,
     clock: Clock,
-    timeouts: Timeouts,
+    patience: Patience,
     /// What runs until the world ends.
     tasks: Vec<JoinHandle<()>>,
 }
@@ -59,6 +62,10 @@ impl World {
 
     /// A world that has so much patience with Git servers.
     pub async fn start_with(timeouts: Timeouts) -> Self {
+        Self::start_asking((timeouts, Duration::from_mins(5))).await
+    }
+
+    pub async fn start_asking(patience: Patience) -> Self {
         let definitions = [Repository::crd(), PackageRev::crd()];
         let definitions = definitions
             .iter()
@@ -68,7 +75,7 @@ impl World {
             .await
             .unwrap();
         let directory = tempfile::tempdir().unwrap();
-        Self::over(plane.client(), directory, timeouts)
+        Self::over(plane.client(), directory, patience)
     }
 
     /// Ends the process; the cluster goes on.
@@ -82,16 +89,17 @@ impl World {
     /// Another process over the same cluster, with the same disk.
     pub fn restart(mut self) -> Self {
         let directory = std::mem::replace(&mut self.directory, tempfile::tempdir().unwrap());
-        let (client, timeouts) = (self.client.clone(), self.timeouts);
+        let (client, patience) = (self.client.clone(), self.patience);
         drop(self);
-        Self::over(client, directory, timeouts)
+        Self::over(client, directory, patience)
     }
 
-    fn over(client: Client, directory: tempfile::TempDir, timeouts: Timeouts) -> Self {
+    fn over(client: Client, directory: tempfile::TempDir, patience: Patience) -> Self {
+        let (timeouts, interval) = patience;
         let catalog = Catalog::new(1000);
         let mirrors = Mirrors::new(directory.path().join("cache")).with_timeouts(timeouts);
         let feed = Feed::new(client.clone(), catalog.clone(), "porch-system");
-        let mut settings = Settings::new(mirrors.clone(), true, Duration::from_mins(5));
+        let mut settings = Settings::new(mirrors.clone(), true, interval);
         let (begun, at) = (
             Instant::now(),
             "2030-01-01T00:00:00Z".parse::<Timestamp>().unwrap(),
@@ -117,7 +125,7 @@ impl World {
             directory,
             pace: Duration::from_secs(1),
             clock,
-            timeouts,
+            patience,
             tasks,
         }
     }

@@ -7,20 +7,17 @@ mod pushed;
 
 use std::{path::PathBuf, sync::Arc};
 
-use futures::StreamExt;
 use http::HeaderMap;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
-    Api, Client, ResourceExt,
+    Api, ResourceExt,
     api::{Patch, PatchParams},
 };
-use kube_runtime::{WatchStreamExt, reflector, reflector::Store, watcher};
 use serde_json::json;
-use tokio::task::JoinHandle;
 
 use self::proof::Proof;
-use super::bells::Bells;
+use super::{bells::Bells, known::Repositories};
 use crate::api::Repository;
 
 /// The annotation of a Repository that names the Secret of its own webhook, and the key in that.
@@ -41,15 +38,12 @@ const EVENTS: [&str; 5] = [
     "x-gitlab-event",
 ];
 
-/// Hears messages. Dropped, it hears no more.
+/// Hears messages.
 pub struct Webhooks {
-    client: Client,
     /// The file with the secret that counts for all Repositories.
     shared: Option<PathBuf>,
-    repositories: Store<Repository>,
+    repositories: Arc<Repositories>,
     bells: Bells,
-    /// Keeps the Repositories known.
-    following: JoinHandle<()>,
 }
 
 /// A message.
@@ -62,35 +56,15 @@ pub struct Pushed {
     pub body: bytes::Bytes,
 }
 
-impl Drop for Webhooks {
-    fn drop(&mut self) {
-        self.following.abort();
-    }
-}
-
 impl Webhooks {
-    /// Begins to follow the Repositories. `shared` is a file with a secret that counts for all of them; it is read whenever
-    /// it is needed.
+    /// Returns one who hears what concerns these Repositories. `shared` is a file with a secret that counts for all of them;
+    /// it is read whenever it is needed.
     #[must_use]
-    pub fn start(client: Client, shared: Option<PathBuf>, bells: Bells) -> Arc<Self> {
-        let (repositories, writer) = reflector::store();
-        let all: Api<Repository> = Api::all(client.clone());
-        let stream = watcher(all, watcher::Config::default()).default_backoff();
-        let stream = reflector(writer, stream);
-        let following = tokio::spawn(async move {
-            let mut stream = std::pin::pin!(stream);
-            while let Some(event) = stream.next().await {
-                if let Err(error) = event {
-                    tracing::debug!(%error, "the Repositories can't be followed for their webhooks");
-                }
-            }
-        });
+    pub fn of(repositories: Arc<Repositories>, shared: Option<PathBuf>, bells: Bells) -> Arc<Self> {
         Arc::new(Self {
-            client,
             shared,
             repositories,
             bells,
-            following,
         })
     }
 
@@ -136,7 +110,7 @@ impl Webhooks {
             own.is_some_and(|own| addresses.contains(&own))
         };
         self.repositories
-            .state()
+            .known()
             .into_iter()
             .filter(is_meant)
             .collect()
@@ -158,7 +132,7 @@ impl Webhooks {
     async fn own(&self, repository: &Repository) -> Option<Vec<u8>> {
         let name = repository.annotations().get(SECRET)?;
         let namespace = repository.namespace()?;
-        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &namespace);
+        let secrets: Api<Secret> = Api::namespaced(self.repositories.client().clone(), &namespace);
         let secret = secrets.get_opt(name).await;
         let secret = secret.inspect_err(|error| {
             tracing::warn!(namespace, name, %error, "the Secret of a webhook can't be read");
@@ -181,7 +155,7 @@ impl Webhooks {
         if self.bells.ring(&(namespace.clone(), name.clone())) {
             return;
         }
-        let api: Api<Repository> = Api::namespaced(self.client.clone(), &namespace);
+        let api: Api<Repository> = Api::namespaced(self.repositories.client().clone(), &namespace);
         let now = Timestamp::now().to_string();
         let patch = Patch::Merge(json!({"metadata": {"annotations": {PUSHED: now}}}));
         if let Err(error) = api

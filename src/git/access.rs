@@ -7,8 +7,8 @@ use base64::Engine;
 use url::{Host, Url};
 
 use super::{
-    Error,
-    http::Link,
+    Error, Proxy,
+    link::Link,
     resolve::{LINK_LOCAL, is_link_local},
 };
 
@@ -230,6 +230,8 @@ pub struct Access {
     pub ca: Option<Vec<u8>>,
     /// How long the server may take.
     pub timeouts: Timeouts,
+    /// What leads to the server.
+    pub(super) proxy: Option<Proxy>,
     /// Open connections, and what was learned of the server.
     pub(super) link: Arc<Link>,
 }
@@ -249,8 +251,16 @@ impl Access {
             credentials,
             ca,
             timeouts,
+            proxy: None,
             link,
         }
+    }
+
+    /// Returns the access by way of a proxy, or of none; to be said before anything is dialled.
+    #[must_use]
+    pub fn through(mut self, proxy: Option<Proxy>) -> Self {
+        self.proxy = proxy;
+        self
     }
 
     /// Ends what is under way by this access and its clones, in whatever thread it waits, and lets nothing begin.

@@ -10,7 +10,8 @@ use git2::{Indexer, Odb, OdbLookupFlags, Oid};
 
 use super::{
     Access, Error, Mirror, Refs,
-    http::{AGENT, Dialect, Talk},
+    http::{AGENT, Talk},
+    link::Dialect,
     list::{SERVICE, list_refs, open_local},
     packet::{Packet, Packets, text, write_line},
     packs,

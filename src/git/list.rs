@@ -11,7 +11,8 @@ use std::{
 
 use super::{
     Access, Error, Refs,
-    http::{AGENT, Dialect, Talk},
+    http::{AGENT, Talk},
+    link::Dialect,
     packet::{Packet, Packets, text, write_line},
     prepare,
 };

@@ -156,7 +156,7 @@ impl Error {
         }
     }
 
-    /// Returns whether other credentials may help.
+    /// Returns whether another Secret may help.
     #[must_use]
     pub fn is_about_credentials(&self) -> bool {
         matches!(
@@ -166,6 +166,7 @@ impl Error {
                     git::Error::Unauthorized(_)
                         | git::Error::Forbidden(_)
                         | git::Error::NotFound(_)
+                        | git::Error::Certificate(_)
                 )
         )
     }

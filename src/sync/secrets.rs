@@ -6,10 +6,12 @@ use kube::{Api, Client};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 use super::Error;
-use crate::git::{self, Credentials};
+use crate::git::{self, Credentials, Proxy};
 
 /// The key of certificates that are trusted in addition to the system's.
 const CA: &str = "ca.crt";
+/// The key of the proxy that leads to the server.
+const PROXY: &str = "proxy";
 
 /// What a Secret opens a repository with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub struct Keys {
     pub credentials: Credentials,
     /// Certificates (PEM) to trust in addition to the system's.
     pub ca: Option<Vec<u8>>,
+    /// What leads to the server; it goes before the proxies of the process.
+    pub proxy: Option<Proxy>,
     /// The version of the Secret; empty without one.
     pub version: String,
 }
@@ -32,6 +36,7 @@ pub async fn keys(client: &Client, namespace: &str, name: Option<&str>) -> Resul
         return Ok(Keys {
             credentials: Credentials::Anonymous,
             ca: None,
+            proxy: None,
             version: String::new(),
         });
     };
@@ -53,7 +58,7 @@ fn read(secret: &Secret) -> Result<Keys, String> {
         },
         "Opaque" => match text(secret, "bearerToken")? {
             Some(token) => Credentials::Bearer(git::Secret::new(token)),
-            None if value(secret, CA).is_some() => Credentials::Anonymous,
+            None if value(secret, CA).or(value(secret, PROXY)).is_some() => Credentials::Anonymous,
             None => Credentials::Bearer(git::Secret::new(required(secret, "bearerToken")?)),
         },
         other => {
@@ -66,9 +71,13 @@ fn read(secret: &Secret) -> Result<Keys, String> {
     if ca.as_deref().is_some_and(|ca| !is_certificate(ca)) {
         return Err(format!("the key {CA} holds no certificate (PEM)"));
     }
+    let proxy = text(secret, PROXY)?
+        .map(|text| Proxy::parse(&text))
+        .transpose();
     Ok(Keys {
         credentials,
         ca,
+        proxy: proxy.map_err(|error| format!("the key {PROXY}: {error}"))?,
         version: secret.metadata.resource_version.clone().unwrap_or_default(),
     })
 }
@@ -156,6 +165,25 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_may_name_a_proxy_besides_or_alone() {
+        let address = "http://u:hunter2@proxy:3128";
+        let proxy = Proxy::parse(address).unwrap();
+        for data in [
+            &[("proxy", address.as_bytes())][..],
+            &[
+                ("proxy", b"http://u:hunter2@proxy:3128\n"),
+                ("bearerToken", b"t"),
+            ],
+        ] {
+            let keys = read(&secret("Opaque", data)).unwrap();
+            assert_eq!(keys.proxy.as_ref(), Some(&proxy));
+            assert!(!format!("{keys:?}").contains("hunter2"));
+            let is_anonymous = keys.credentials == Credentials::Anonymous;
+            assert_eq!(is_anonymous, data.len() == 1);
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_told_by_key_and_never_by_content() {
         for (type_, data, why) in [
             (
@@ -170,6 +198,7 @@ mod tests {
             ),
             ("Opaque", &[("token", b"hunter2")], "bearerToken"),
             ("Opaque", &[("bearerToken", b"")], "bearerToken"),
+            ("Opaque", &[("proxy", b"socks5://hunter2")], "the key proxy"),
             (
                 "kubernetes.io/ssh-auth",
                 &[("ssh-privatekey", b"hunter2")],

@@ -9,6 +9,9 @@ mod git_server;
 mod many;
 mod mirrors;
 mod neighbours;
+#[path = "../support/proxy.rs"]
+mod proxy;
+mod roads;
 mod soak;
 mod world;
 

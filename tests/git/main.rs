@@ -11,6 +11,9 @@ mod discovery;
 mod messages;
 #[path = "../support/odd.rs"]
 mod odd;
+mod proxies;
+#[path = "../support/proxy.rs"]
+mod proxy;
 mod pushes;
 mod refusals;
 #[path = "../support/repository.rs"]

@@ -12,6 +12,8 @@ mod many;
 mod odd;
 #[path = "../support/processes.rs"]
 mod processes;
+#[path = "../support/proxy.rs"]
+mod proxy;
 #[path = "../support/repository.rs"]
 mod repository;
 

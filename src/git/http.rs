@@ -24,8 +24,9 @@ use super::{
     Access, Error,
     link::Dialect,
     proxy::Way,
-    receive::Abilities,
     resolve::{Elsewhere, LinkLocal},
+    ssh,
+    talk::Talk,
 };
 
 /// How often a repository may say that it lives elsewhere.
@@ -35,59 +36,8 @@ const COMPRESSED: usize = 1024;
 /// The longest time after which a server may want to be asked again.
 const LATEST: Duration = Duration::from_hours(1);
 
-/// A conversation with one repository.
-#[derive(Clone, Copy)]
-pub(super) struct Talk<'a> {
-    access: &'a Access,
-    agent: &'a Agent,
-}
-
-impl<'a> Talk<'a> {
-    /// Returns the conversation; nothing is dialled yet.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] for certificates that are none.
-    pub(super) fn new(access: &'a Access) -> Result<Self, Error> {
-        let link = &access.link;
-        let agent = link.agent(|| agent(access))?;
-        if link.has_ended() {
-            // Whoever ended the link may have seen no agent yet.
-            agent.clone().shutdown();
-            return Err(Error::Unreachable(format!("{}: given up", access.address)));
-        }
-        Ok(Self { access, agent })
-    }
-
-    /// Returns the protocol that the server is known to speak.
-    pub(super) fn dialect(&self) -> Dialect {
-        self.access.link.learned().dialect
-    }
-
-    /// Remembers the protocol that the server speaks.
-    pub(super) fn speaks(&self, dialect: Dialect) {
-        self.access.link.learn(|learned| learned.dialect = dialect);
-    }
-
-    /// Returns what the server is known to do with a push.
-    pub(super) fn abilities(&self) -> Option<Arc<Abilities>> {
-        self.access.link.learned().abilities
-    }
-
-    /// Remembers what the server can do with a push.
-    pub(super) fn can(&self, abilities: Arc<Abilities>) {
-        self.access
-            .link
-            .learn(|learned| learned.abilities = Some(abilities));
-    }
-
-    /// Forgets what may have changed since it was learned: where the repository lives, and what can be done with a push.
-    pub(super) fn forget(&self) {
-        self.access.link.learn(|learned| {
-            learned.base = None;
-            learned.abilities = None;
-        });
-    }
-
+/// What of a conversation is HTTP's.
+impl Talk<'_> {
     /// Returns the server's advertisement of `service`, of protocol 2 if it can.
     ///
     /// # Errors
@@ -167,19 +117,14 @@ impl<'a> Talk<'a> {
         })
     }
 
-    /// Returns the error of a change whose answer was lost.
-    pub(super) fn uncertain(&self, why: &dyn std::fmt::Display) -> Error {
-        let at = &self.access.address;
-        Error::Uncertain(format!(
-            "{at}: whether the push was done is not known: {why}"
-        ))
-    }
-
     /// Returns the error of an answer that was cut short or is none.
     pub(super) fn broken(&self, error: &io::Error) -> Error {
         let inner = error
             .get_ref()
             .and_then(|inner| inner.downcast_ref::<ureq::Error>());
+        if let Some(told) = ssh::told(error) {
+            return told;
+        }
         match (inner, error.kind()) {
             (Some(inner), _) => self.failed(inner),
             (None, io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => Error::Protocol(
@@ -187,16 +132,6 @@ impl<'a> Talk<'a> {
             ),
             (None, _) => self.interrupted(error),
         }
-    }
-
-    /// Returns an error that says what the server said.
-    pub(super) fn told(&self, words: &[u8]) -> Error {
-        let words: String = String::from_utf8_lossy(words)
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(500)
-            .collect();
-        Error::Protocol(format!("{}: remote error: {words}", self.access.address))
     }
 
     fn url(&self, path: &str) -> String {
@@ -406,7 +341,11 @@ static SYSTEM: LazyLock<Vec<Certificate<'static>>> = LazyLock::new(|| {
         .collect()
 });
 
-fn agent(access: &Access) -> Result<Agent, Error> {
+/// Returns connections that go the way of an access.
+///
+/// # Errors
+/// [`Error::Certificate`] for certificates that are none.
+pub(super) fn agent(access: &Access) -> Result<Agent, Error> {
     let timeouts = access.timeouts;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = TlsConfig::builder()

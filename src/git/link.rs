@@ -1,11 +1,9 @@
 //! What one access to a repository keeps between its exchanges: open connections, and what was learned of the server. Clones
 //! of an access share it. It knows no protocol.
 
-use std::sync::{
-    Arc, Mutex, OnceLock, PoisonError,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use tokio_util::sync::CancellationToken;
 use ureq::Agent;
 use url::Url;
 
@@ -31,7 +29,7 @@ pub(super) struct Link {
     /// Behind a lock since clones of one access may be used at once; it is held for the copy alone.
     learned: Mutex<Learned>,
     /// Nobody wants to hear of this server any more, by this link.
-    ended: AtomicBool,
+    ended: CancellationToken,
 }
 
 /// What was learned of a server.
@@ -63,7 +61,12 @@ impl Link {
 
     /// Returns whether nobody wants to hear of the server any more.
     pub(super) fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::SeqCst)
+        self.ended.is_cancelled()
+    }
+
+    /// Returns what tells that nobody wants to hear of the server any more.
+    pub(super) fn ended(&self) -> &CancellationToken {
+        &self.ended
     }
 
     /// Returns what was learned so far.
@@ -76,7 +79,7 @@ impl Link {
 
     /// Ends what is under way, in whatever thread, and lets nothing begin.
     pub(super) fn end(&self) {
-        self.ended.store(true, Ordering::SeqCst);
+        self.ended.cancel();
         if let Some(agent) = self.agent.get() {
             agent.clone().shutdown();
         }

@@ -6,12 +6,16 @@ use kube::{Api, Client};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 use super::Error;
-use crate::git::{self, Credentials, Proxy};
+use crate::git::{self, Credentials, HostKeys, Proxy, SshKeys};
 
 /// The key of certificates that are trusted in addition to the system's.
 const CA: &str = "ca.crt";
 /// The key of the proxy that leads to the server.
 const PROXY: &str = "proxy";
+/// The keys that a private key for SSH may be under: Kubernetes' own, and the one of other programs that read Git.
+const PRIVATE: [&str; 2] = ["ssh-privatekey", "identity"];
+/// The key of what SSH servers are known by.
+const KNOWN_HOSTS: &str = "known_hosts";
 
 /// What a Secret opens a repository with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +60,8 @@ fn read(secret: &Secret) -> Result<Keys, String> {
             username: text(secret, "username")?.unwrap_or_default(),
             password: git::Secret::new(required(secret, "password")?),
         },
+        "kubernetes.io/ssh-auth" => ssh(secret)?,
+        "Opaque" if PRIVATE.iter().any(|key| value(secret, key).is_some()) => ssh(secret)?,
         "Opaque" => match text(secret, "bearerToken")? {
             Some(token) => Credentials::Bearer(git::Secret::new(token)),
             None if value(secret, CA).or(value(secret, PROXY)).is_some() => Credentials::Anonymous,
@@ -63,7 +69,7 @@ fn read(secret: &Secret) -> Result<Keys, String> {
         },
         other => {
             return Err(format!(
-                "type {other:?} is neither kubernetes.io/basic-auth nor Opaque with the key bearerToken"
+                "type {other:?} is none of kubernetes.io/basic-auth, kubernetes.io/ssh-auth and Opaque with the key bearerToken or identity"
             ));
         }
     };
@@ -80,6 +86,20 @@ fn read(secret: &Secret) -> Result<Keys, String> {
         proxy: proxy.map_err(|error| format!("the key {PROXY}: {error}"))?,
         version: secret.metadata.resource_version.clone().unwrap_or_default(),
     })
+}
+
+/// Returns the key for SSH, with the servers that are known.
+fn ssh(secret: &Secret) -> Result<Credentials, String> {
+    let hosts = text(secret, KNOWN_HOSTS)?.unwrap_or_default();
+    let hosts =
+        HostKeys::parse(&hosts).map_err(|error| format!("the key {KNOWN_HOSTS}: {error}"))?;
+    let named = PRIVATE.iter().find(|key| value(secret, key).is_some());
+    let name = named.unwrap_or(&PRIVATE[0]);
+    let key = required(secret, name)?;
+    let passphrase = text(secret, "password")?;
+    let keys = SshKeys::parse(Some(&key), passphrase.as_deref(), hosts);
+    keys.map(Credentials::Ssh)
+        .map_err(|error| format!("the key {name}: {error}"))
 }
 
 fn is_certificate(pem: &[u8]) -> bool {
@@ -200,9 +220,29 @@ mod tests {
             ("Opaque", &[("bearerToken", b"")], "bearerToken"),
             ("Opaque", &[("proxy", b"socks5://hunter2")], "the key proxy"),
             (
+                "kubernetes.io/dockercfg",
+                &[("ssh-privatekey", b"hunter2")],
+                "kubernetes.io/dockercfg",
+            ),
+            (
                 "kubernetes.io/ssh-auth",
                 &[("ssh-privatekey", b"hunter2")],
+                "the key ssh-privatekey: it is no private key",
+            ),
+            (
                 "kubernetes.io/ssh-auth",
+                &[("identity", b"")],
+                "the key ssh-privatekey is missing",
+            ),
+            (
+                "Opaque",
+                &[("identity", b"hunter2")],
+                "the key identity: it is no private key",
+            ),
+            (
+                "Opaque",
+                &[("identity", b"hunter2"), ("known_hosts", b"hunter2")],
+                "the key known_hosts: line 1",
             ),
         ] {
             let told = read(&secret(type_, data)).unwrap_err();

@@ -13,6 +13,8 @@ mod neighbours;
 mod proxy;
 mod roads;
 mod soak;
+#[path = "../support/ssh_server.rs"]
+mod ssh_server;
 mod world;
 
 use std::{collections::BTreeMap, time::Duration};

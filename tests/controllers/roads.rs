@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     proxy::Proxy,
+    ssh_server::{SshServer, key, private, public},
     world::{Git, World, condition, serve, serve_tls},
 };
 
@@ -166,4 +167,60 @@ async fn an_empty_repository_gets_its_branch_over_http() {
     world.register("other", spec).await;
     world.until_reason("other", "Ready").await;
     assert!(!git.head("other").is_empty());
+}
+
+/// Serves the repositories of this machine over SSH; begun elsewhere, since it has a runtime of its own.
+fn serve_ssh(host: u8, opens: u8) -> SshServer {
+    let start = move || SshServer::start(key(host), &key(opens));
+    std::thread::spawn(start).join().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repository_over_ssh_is_read_and_its_key_and_its_servers_can_change() {
+    let world = World::start().await;
+    let (git, server) = (small(&world), serve_ssh(3, 1));
+    let (known_hosts, ann) = (server.known_hosts(), private(&key(1)));
+    make_secret(&world, json!({"identity": ann})).await;
+    register(&world, &server.url(&git.bare)).await;
+    let told = trouble(&world, "host key: ").await;
+    assert!(told.contains("add to known_hosts of the Secret"), "{told}");
+    let at_once = async |change: Value| {
+        let begun = world.now();
+        change_secret(&world, change).await;
+        world.until_reason("r", "Ready").await;
+        let waited = world.now().duration_since(begun).as_secs();
+        assert!(
+            waited < 120,
+            "{waited}s: the retry alone comes after five minutes or more"
+        );
+    };
+    at_once(json!({"known_hosts": known_hosts})).await;
+    world.until_served(&["r.a.main"]).await;
+    git.push(&["main:refs/tags/a/v1"]);
+    world.until_served(&["r.a.main", "r.a.v1*"]).await;
+    // What did not move costs one connection.
+    world.wait(1).await;
+    let before = server.connections();
+    world.wait(301).await;
+    assert_eq!(server.connections(), before + 1);
+
+    // Another key opens it.
+    let bob = key(2);
+    server.behave(|behaviour| behaviour.keys = vec![public(&bob)]);
+    let told = trouble(&world, "authentication required").await;
+    assert!(told.contains("does not take this key"), "{told}");
+    at_once(json!({"identity": private(&bob)})).await;
+    // The server has another key.
+    let server = std::thread::spawn(move || server.replaced(key(4), &key(2)));
+    let server = server.join().unwrap();
+    let told = trouble(&world, "host key: ").await;
+    assert!(told.contains("somebody is in between"), "{told}");
+    assert_eq!(
+        world.served(),
+        ["r.a.main", "r.a.v1*"],
+        "nothing counts as gone"
+    );
+    at_once(json!({"known_hosts": server.known_hosts()})).await;
+    change_secret(&world, json!({"identity": "hunter2"})).await;
+    trouble(&world, "default/s: the key identity: it is no private key").await;
 }

@@ -20,5 +20,8 @@ mod refusals;
 mod repository;
 mod scale;
 mod scene;
+mod shells;
+#[path = "../support/ssh_server.rs"]
+mod ssh_server;
 mod trees;
 mod wire;

@@ -16,6 +16,8 @@ mod processes;
 mod proxy;
 #[path = "../support/repository.rs"]
 mod repository;
+#[path = "../support/ssh_server.rs"]
+mod ssh_server;
 
 mod bad_objects;
 mod bad_requests;

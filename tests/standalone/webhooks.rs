@@ -195,7 +195,8 @@ fn who_is_not_believed_learns_nothing_and_starts_nothing() {
     assert_eq!(server.requests(), [""; 0], "a ping is no push");
     git.git(&["tag", "a/v2"]);
     git.push();
-    assert_eq!(post(&porch, "/webhooks/git", &headers[..1], &body), 200);
+    let named = [headers[0], ("x-github-delivery", "one")];
+    assert_eq!(post(&porch, "/webhooks/git", &named, &body), 200);
     eventually("the tag in one of them", || {
         let list = porch.raw(&format!("{API}/packagerevisions"));
         let names = list["items"]
@@ -208,11 +209,29 @@ fn who_is_not_believed_learns_nothing_and_starts_nothing() {
             .collect();
         (new == ["own.a.v2"]).then_some(())
     });
+    // What came before starts nothing, and is no less believed; under another name it is another message.
+    eventually("it is quiet", || {
+        std::thread::sleep(Duration::from_millis(500));
+        server.requests().is_empty().then_some(())
+    });
+    for _ in 0..5 {
+        assert_eq!(post(&porch, "/webhooks/git", &named, &body), 200);
+    }
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(server.requests(), [""; 0], "it came before");
+    // As a form, it says the same.
+    let encoded: String = url::form_urlencoded::byte_serialize(body.as_bytes()).collect();
+    let form = format!("payload={encoded}");
+    let digest = digest("s3same", &form);
+    let as_form = [(name, &*digest), ("x-github-delivery", "two")];
+    assert_eq!(post(&porch, "/webhooks/git", &as_form, &form), 200);
+    eventually("a look", || (!server.requests().is_empty()).then_some(()));
     let log = porch.log();
     assert!(!log.contains("s3same") && !log.contains("guess"), "{log}");
     drop(porch);
     let deaf = start(home.path(), &[]);
-    let ours = [(name, &*digest("s3same", &body))];
+    let digest = format!("sha256={}", signed("s3same", &body));
+    let ours = [(name, &*digest)];
     assert!(matches!(
         post(&deaf, "/webhooks/git", &ours, &body),
         401 | 404

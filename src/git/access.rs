@@ -24,7 +24,7 @@ pub struct Address {
     /// As it is dialled.
     url: Url,
     /// What is asked of a shell, if that is the way.
-    shell: Option<Shell>,
+    shell: Option<Arc<Shell>>,
 }
 
 /// A repository that a server's shell leads to.
@@ -90,7 +90,7 @@ impl Address {
             let Some(shell) = Shell::of(&url, short.is_some().then_some(text)) else {
                 return refuse("it names no user, host and path that SSH leads to");
             };
-            Some(shell)
+            Some(Arc::new(shell))
         } else {
             None
         };
@@ -100,7 +100,7 @@ impl Address {
 
     /// Returns what is asked of a shell, if that is the way.
     pub(super) fn shell(&self) -> Option<&Shell> {
-        self.shell.as_ref()
+        self.shell.as_deref()
     }
 
     /// Returns the address as the user wrote it.

@@ -52,9 +52,7 @@ impl Proxy {
     /// Returns what opens it, as a header's value.
     fn authorization(&self) -> Option<String> {
         let (user, password) = (self.0.username(), self.0.password());
-        if user.or(password).is_none() {
-            return None;
-        }
+        user.or(password)?;
         let pair = format!(
             "{}:{}",
             user.unwrap_or_default(),

@@ -233,8 +233,10 @@ impl Patience {
             russh::Error::IO(error) if error.kind() == io::ErrorKind::TimedOut => {
                 Error::TimedOut(at.to_string())
             }
-            russh::Error::Disconnect | russh::Error::HUP | russh::Error::SendError => closed(),
-            russh::Error::IO(_) => closed(),
+            russh::Error::Disconnect
+            | russh::Error::HUP
+            | russh::Error::SendError
+            | russh::Error::IO(_) => closed(),
             russh::Error::NoCommonAlgo {
                 kind: AlgorithmKind::Key,
                 ..

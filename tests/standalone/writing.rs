@@ -463,7 +463,7 @@ fn agrees(home: &Path, round: u64, created: &[usize]) {
 
 #[test]
 fn a_draft_is_written_and_published_over_ssh() {
-    let (home, served) = (tempfile::tempdir().unwrap(), small());
+    let (home, origin) = (tempfile::tempdir().unwrap(), small());
     let server = SshServer::start(key(3), &key(1));
     let porch = start(home.path(), &[]);
     let keys = [
@@ -472,13 +472,13 @@ fn a_draft_is_written_and_published_over_ssh() {
     ];
     let keys = keys.each_ref().map(|(name, text)| (*name, text.as_str()));
     porch.applied(&secret("keys", "kubernetes.io/ssh-auth", &keys));
-    let url = server.url(&served.bare());
+    let url = server.url(&origin.bare());
     porch.applied(&repository("r", &url, "    secretRef:\n      name: keys\n"));
     porch.until_ready("r");
     let draft = "apiVersion: porch.kpt.dev/v1alpha1\nkind: PackageRevision\nmetadata: {namespace: default}\n\
         spec: {repository: r, packageName: hello, workspaceName: w1, tasks: [{type: init, init: {}}]}\n";
     pipe(&porch, &["create", "-f", "-"], draft);
-    let refs = || git(&served.bare(), &["for-each-ref", "--format=%(refname)"]);
+    let refs = || git(&origin.bare(), &["for-each-ref", "--format=%(refname)"]);
     assert!(refs().contains("refs/heads/drafts/hello/w1"), "{}", refs());
     turn(&porch, "r.hello.w1", "Proposed");
     approve(&porch, "r.hello.w1");

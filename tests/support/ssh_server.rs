@@ -16,7 +16,10 @@ use std::{
 
 use russh::{
     Channel, ChannelId, ChannelMsg,
-    keys::{PrivateKey, PublicKey, ssh_key::private::Ed25519Keypair},
+    keys::{
+        PrivateKey, PublicKey,
+        ssh_key::{LineEnding, private::Ed25519Keypair},
+    },
     server::{self, Auth, ChannelOpenHandle, Msg, Session, VerifiedPublicKey},
 };
 use tokio::{
@@ -58,7 +61,7 @@ pub fn key(number: u8) -> PrivateKey {
 
 /// Returns a private key as Secrets hold it.
 pub fn private(key: &PrivateKey) -> String {
-    key.to_openssh(Default::default()).unwrap().to_string()
+    key.to_openssh(LineEnding::default()).unwrap().to_string()
 }
 
 /// Returns a public key as servers know it.

@@ -427,7 +427,9 @@ mod tests {
         ] {
             assert_eq!(lead(none, address).as_deref(), want, "{none:?} {address}");
         }
-        let told = Proxies::new("", "socks5://hunter2", "").unwrap_err().to_string();
+        let told = Proxies::new("", "socks5://hunter2", "")
+            .unwrap_err()
+            .to_string();
         assert!(
             told.starts_with("HTTPS_PROXY: ") && !told.contains("hunter2"),
             "{told}"

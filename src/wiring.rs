@@ -1,11 +1,7 @@
 //! What both commands that serve are made of: the runtime, the signals, and everything between the cluster's records and
 //! the registry. In come flags and a client; out go parts that fit together. Nothing is decided here.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use futures::FutureExt;
@@ -74,11 +70,10 @@ impl Reading {
     pub fn start(
         (client, processes, renderer): (&Client, Processes, Renderer),
         namespace: &str,
-        mirrors: PathBuf,
+        mirrors: Mirrors,
         allow_file: bool,
     ) -> Self {
         let feed = Feed::new(client.clone(), Catalog::new(HISTORY), namespace);
-        let mirrors = Mirrors::new(mirrors);
         let contents = Contents::new(client.clone(), mirrors.clone(), allow_file);
         let (tally, rendering) = (Tally::default(), renderer.tally().clone());
         let means = sync::Means {

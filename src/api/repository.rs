@@ -91,7 +91,7 @@ pub struct Sync {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GitRepository {
-    /// Address: `https://…` or `http://…`, without credentials.
+    /// Address: `https://…`, `http://…`, `ssh://user@host/path` or `user@host:path`, without a password.
     pub repo: String,
     /// Branch that published packages are on.
     #[serde(default = "branch")]
@@ -103,7 +103,8 @@ pub struct GitRepository {
     /// Directory that holds the packages; the root when empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub directory: Option<String>,
-    /// Secret with the credentials: `kubernetes.io/basic-auth`, or `Opaque` with `bearerToken`; `ca.crt` is trusted too.
+    /// Secret with the credentials: `kubernetes.io/basic-auth`, `Opaque` with `bearerToken`, or `kubernetes.io/ssh-auth` with
+    /// `known_hosts`; `ca.crt` is trusted too, and `proxy` leads to the server.
     #[serde(default, skip_serializing_if = "is_default")]
     pub secret_ref: SecretRef,
     /// Author of commits, instead of the user.

@@ -3,11 +3,13 @@
 
 mod functions;
 mod idle;
+mod proxies;
 mod serve;
 mod webhooks;
 
 pub use functions::Functions;
 pub use idle::Idle;
+pub use proxies::Proxies;
 pub use serve::{Callers, Operation, Repositories, Serve, Serving};
 pub use webhooks::Webhooks;
 
@@ -154,6 +156,9 @@ pub struct Standalone {
     /// How often to look for changes in repositories that have no schedule of their own.
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
     pub sync_interval: Duration,
+    /// Through which proxies Git servers are reached.
+    #[command(flatten)]
+    pub proxies: Proxies,
     /// Whether messages of Git servers are heard.
     #[command(flatten)]
     pub webhooks: Webhooks,

@@ -9,7 +9,7 @@ use std::{
 
 use clap::Args;
 
-use super::{Functions, Idle, Webhooks, duration};
+use super::{Functions, Idle, Proxies, Webhooks, duration};
 
 /// Flags of `porch serve`.
 #[derive(Clone, Debug, Args)]
@@ -32,6 +32,9 @@ pub struct Serve {
     /// How Repositories are synchronised.
     #[command(flatten)]
     pub repositories: Repositories,
+    /// Through which proxies Git servers are reached.
+    #[command(flatten)]
+    pub proxies: Proxies,
     /// Whether messages of Git servers are heard.
     #[command(flatten)]
     pub webhooks: Webhooks,

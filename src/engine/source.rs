@@ -240,7 +240,8 @@ impl Creation {
                 | Git::NotFound(_)
                 | Git::Refused(_)
                 | Git::TooLarge(_)
-                | Git::Certificate(_),
+                | Git::Certificate(_)
+                | Git::HostKey(_),
             ) => about("git.repo", &source.repo, why),
             _ => Error::Unavailable { why, after: 5 },
         }

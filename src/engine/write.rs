@@ -291,7 +291,7 @@ pub(super) fn told(error: &sync::Error, home: &Home) -> Error {
             Git::Refused(_) => Error::Malformed(why),
             Git::Throttled(_) => later(60),
             Git::Later { after, .. } => later(u32::try_from(after.as_secs()).unwrap_or(60)),
-            Git::NotFound(_) | Git::Certificate(_) => later(30),
+            Git::NotFound(_) | Git::Certificate(_) | Git::HostKey(_) => later(30),
             _ => later(5),
         },
         _ => later(5),

@@ -7,21 +7,37 @@ use base64::Engine;
 use url::{Host, Url};
 
 use super::{
-    Error,
-    http::Link,
+    Error, Proxy, SshKeys,
+    host_keys::PORT,
+    link::Link,
     resolve::{LINK_LOCAL, is_link_local},
 };
 
 /// Longest address that is accepted, in bytes.
 const LONGEST: usize = 2048;
 
-/// The checked address of a repository: `https`, `http`, or `file` where that is allowed.
+/// The checked address of a repository: `https`, `http`, `ssh` or `user@host:path`, or `file` where that is allowed.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Address {
     /// As the user wrote it.
     text: String,
     /// As it is dialled.
     url: Url,
+    /// What is asked of a shell, if that is the way.
+    shell: Option<Arc<Shell>>,
+}
+
+/// A repository that a server's shell leads to.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct Shell {
+    /// As whom it is entered.
+    pub(super) user: String,
+    /// Name or address of the server, in lower case.
+    pub(super) host: String,
+    /// Its port.
+    pub(super) port: u16,
+    /// Where the repository is, for the server.
+    pub(super) path: String,
 }
 
 impl Address {
@@ -37,10 +53,13 @@ impl Address {
         if text.contains(|c: char| c.is_control() || c.is_whitespace() || c == '\\') {
             return refuse("it must not contain spaces, control characters or backslashes");
         }
-        let Ok(url) = Url::parse(text) else {
+        let short = short(text);
+        let Ok(url) = Url::parse(short.as_deref().unwrap_or(text)) else {
             return refuse("it is no URL such as https://host/path");
         };
-        if !url.username().is_empty() || url.password().is_some() || has_user(text) {
+        let is_shell = url.scheme() == "ssh";
+        let named = !url.username().is_empty() || has_user(text);
+        if url.password().is_some() || named && !is_shell {
             return refuse(
                 "it must not contain credentials; put them in a Secret and name it in secretRef",
             );
@@ -48,26 +67,40 @@ impl Address {
         if url.query().is_some() || url.fragment().is_some() {
             return refuse("it must not have a query or a fragment");
         }
-        let remote = matches!(url.scheme(), "https" | "http");
+        let remote = matches!(url.scheme(), "https" | "http" | "ssh");
         match url.scheme() {
-            "https" | "http" => {}
+            "https" | "http" | "ssh" => {}
             "file" if !allow_file => return refuse("file:// is not allowed here"),
             "file" if url.host().is_none() => {}
             "file" => return refuse("file:// must not name a host"),
             other => {
                 return refuse(&format!(
-                    "scheme {other:?} is not supported, only https and http"
+                    "scheme {other:?} is not supported, only https, http and ssh"
                 ));
             }
         }
         if host(&url).is_some_and(is_link_local) {
             return refuse(LINK_LOCAL);
         }
-        if remote && (authority(text).is_none_or(str::is_empty) || !url.has_host()) {
+        let whole = short.as_deref().unwrap_or(text);
+        if remote && (authority(whole).is_none_or(str::is_empty) || !url.has_host()) {
             return refuse("it names no host");
         }
+        let shell = if is_shell {
+            let Some(shell) = Shell::of(&url, short.is_some().then_some(text)) else {
+                return refuse("it names no user, host and path that SSH leads to");
+            };
+            Some(Arc::new(shell))
+        } else {
+            None
+        };
         let text = text.to_string();
-        Ok(Self { text, url })
+        Ok(Self { text, url, shell })
+    }
+
+    /// Returns what is asked of a shell, if that is the way.
+    pub(super) fn shell(&self) -> Option<&Shell> {
+        self.shell.as_deref()
     }
 
     /// Returns the address as the user wrote it.
@@ -79,7 +112,10 @@ impl Address {
     /// Returns the server: scheme, host and port.
     #[must_use]
     pub fn server(&self) -> String {
-        self.url.origin().ascii_serialization()
+        match &self.shell {
+            Some(shell) => format!("ssh://{}:{}", shell.host, shell.port),
+            None => self.url.origin().ascii_serialization(),
+        }
     }
 
     /// Returns the address as a URL.
@@ -96,9 +132,79 @@ impl Address {
 /// Returns the host of a URL, if it is written as an address.
 fn host(url: &Url) -> Option<IpAddr> {
     match url.host()? {
-        Host::Domain(_) => None,
+        // Of other schemes than those of the web any host is a name.
+        Host::Domain(name) => name.parse().ok(),
         Host::Ipv4(address) => Some(address.into()),
         Host::Ipv6(address) => Some(address.into()),
+    }
+}
+
+/// Returns the URL that `user@host:path` stands for; its user can't be left out, so that no other text looks like it.
+fn short(text: &str) -> Option<String> {
+    let (user, rest) = text.split_once('@')?;
+    let (host, path) = match rest.strip_prefix('[') {
+        Some(rest) => rest.split_once("]:"),
+        None => rest.split_once(':'),
+    }?;
+    let plain = |word: &str, also: &str| {
+        let fits = |c: char| c.is_ascii_alphanumeric() || also.contains(c);
+        !word.is_empty() && !word.starts_with('-') && word.chars().all(fits)
+    };
+    let bracketed = rest.starts_with('[');
+    let is_short = plain(user, "._-") && plain(host, if bracketed { ":." } else { "._-" });
+    let host = if bracketed {
+        format!("[{host}]")
+    } else {
+        host.to_string()
+    };
+    (is_short && !path.is_empty())
+        .then(|| format!("ssh://{user}@{host}/{}", path.trim_start_matches('/')))
+}
+
+impl Shell {
+    /// Returns what a URL asks of a shell; of `short`, as it was written, the path is that behind the host.
+    fn of(url: &Url, short: Option<&str>) -> Option<Self> {
+        let decoded = |text: &str| {
+            let bytes = percent_encoding::percent_decode_str(text);
+            bytes.decode_utf8().ok().map(String::from)
+        };
+        let user = match decoded(url.username())? {
+            user if user.is_empty() => "git".to_string(),
+            user => user,
+        };
+        let host = match url.host()? {
+            Host::Domain(name) => decoded(name)?.to_lowercase(),
+            Host::Ipv4(address) => address.to_string(),
+            Host::Ipv6(address) => address.to_string(),
+        };
+        let path = match short {
+            Some(text) => {
+                let (_, rest) = text.split_once('@')?;
+                let colon = rest
+                    .find("]:")
+                    .map(|at| at + 1)
+                    .or_else(|| rest.find(':'))?;
+                rest[colon + 1..].to_string()
+            }
+            None => decoded(url.path())?,
+        };
+        // `/~user/…` is that user's home, as git has it.
+        let path = match path.strip_prefix("/~") {
+            Some(home) => format!("~{home}"),
+            None => path,
+        };
+        let odd = |text: &str| {
+            text.starts_with('-') || text.chars().any(|c| c.is_control() || c.is_whitespace())
+        };
+        let is_odd = [&user, &host, &path].into_iter().any(|text| odd(text));
+        let is_empty = host.is_empty() || path.trim_matches('/').is_empty();
+        let port = url.port().unwrap_or(PORT);
+        (!is_odd && !is_empty).then_some(Self {
+            user,
+            host,
+            port,
+            path,
+        })
     }
 }
 
@@ -160,6 +266,8 @@ pub enum Credentials {
     },
     /// A bearer token.
     Bearer(Secret),
+    /// A key for SSH.
+    Ssh(SshKeys),
 }
 
 impl Credentials {
@@ -176,6 +284,11 @@ impl Credentials {
                 format!("Basic {coded}")
             }
             Self::Bearer(token) => format!("Bearer {}", token.expose()),
+            Self::Ssh(_) => {
+                let why =
+                    "an SSH key opens no repository over HTTP: its address begins with ssh://";
+                return Err(Error::Unauthorized(why.into()));
+            }
         };
         let Ok(mut value) = ::http::HeaderValue::from_str(&text) else {
             return Err(Error::Refused(
@@ -194,6 +307,7 @@ impl fmt::Debug for Credentials {
             Self::Anonymous => "Anonymous",
             Self::Basic { .. } => "Basic(***)",
             Self::Bearer(_) => "Bearer(***)",
+            Self::Ssh(_) => "Ssh(***)",
         })
     }
 }
@@ -230,6 +344,8 @@ pub struct Access {
     pub ca: Option<Vec<u8>>,
     /// How long the server may take.
     pub timeouts: Timeouts,
+    /// What leads to the server.
+    pub(super) proxy: Option<Proxy>,
     /// Open connections, and what was learned of the server.
     pub(super) link: Arc<Link>,
 }
@@ -249,8 +365,16 @@ impl Access {
             credentials,
             ca,
             timeouts,
+            proxy: None,
             link,
         }
+    }
+
+    /// Returns the access by way of a proxy, or of none; to be said before anything is dialled.
+    #[must_use]
+    pub fn through(mut self, proxy: Option<Proxy>) -> Self {
+        self.proxy = proxy;
+        self
     }
 
     /// Ends what is under way by this access and its clones, in whatever thread it waits, and lets nothing begin.

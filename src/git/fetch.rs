@@ -10,10 +10,12 @@ use git2::{Indexer, Odb, OdbLookupFlags, Oid};
 
 use super::{
     Access, Error, Mirror, Refs,
-    http::{AGENT, Dialect, Talk},
+    http::AGENT,
+    link::Dialect,
     list::{SERVICE, list_refs, open_local},
     packet::{Packet, Packets, text, write_line},
     packs,
+    talk::Talk,
 };
 
 /// The longest pack that is read, in bytes.
@@ -152,12 +154,7 @@ fn request_zero(wants: &BTreeSet<Oid>, offers: &[Oid]) -> Vec<u8> {
 
 /// Sends a request and writes the pack in its answer.
 fn download(mirror: &Mirror, talk: Talk<'_>, body: &[u8], dialect: Dialect) -> Result<(), Error> {
-    let response = talk.post(SERVICE, body, dialect)?;
-    let reader = response
-        .into_body()
-        .into_with_config()
-        .limit(LIMIT)
-        .reader();
+    let reader = talk.ask(SERVICE, body, dialect, LIMIT)?;
     let mut packets = Packets::new(std::io::BufReader::with_capacity(1 << 16, reader));
     skip_to_pack(talk, &mut packets, dialect)?;
     let odb = mirror.odb()?;

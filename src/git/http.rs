@@ -6,10 +6,7 @@
 use std::{
     error::Error as _,
     io::{self, Write},
-    sync::{
-        Arc, LazyLock, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, LazyLock},
     time::Duration,
 };
 
@@ -19,14 +16,17 @@ use ureq::{
     Agent, Body, Timeout,
     http::{HeaderMap, Response},
     tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
-    unversioned::transport::DefaultConnector,
+    unversioned::transport::{Connector, DefaultConnector, TcpConnector},
 };
 use url::Url;
 
 use super::{
     Access, Error,
-    receive::Abilities,
+    link::Dialect,
+    proxy::Way,
     resolve::{Elsewhere, LinkLocal},
+    ssh,
+    talk::Talk,
 };
 
 /// How often a repository may say that it lives elsewhere.
@@ -36,116 +36,8 @@ const COMPRESSED: usize = 1024;
 /// The longest time after which a server may want to be asked again.
 const LATEST: Duration = Duration::from_hours(1);
 
-/// Which protocol a server speaks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Dialect {
-    /// Not yet known: the newer is tried.
-    #[default]
-    Unknown,
-    /// Protocol version 2.
-    Two,
-    /// The original protocol.
-    Zero,
-}
-
-/// The connections to one repository, and what was learned of its server.
-#[derive(Debug, Default)]
-pub(super) struct Link {
-    /// Made when first needed: reading certificates takes its time.
-    agent: OnceLock<Agent>,
-    /// Behind a lock since clones of one access may be used at once; it is held for the copy alone.
-    learned: Mutex<Learned>,
-    /// Nobody wants to hear of this server any more, by this link.
-    ended: AtomicBool,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Learned {
-    dialect: Dialect,
-    /// Where the repository said that it lives, on the same authority.
-    base: Option<Url>,
-    /// What the server can do with a push; nothing until it was asked.
-    abilities: Option<Arc<Abilities>>,
-}
-
-impl Link {
-    fn learned(&self) -> Learned {
-        self.learned
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    /// Ends what is under way, in whatever thread, and lets nothing begin.
-    pub(super) fn end(&self) {
-        self.ended.store(true, Ordering::SeqCst);
-        if let Some(agent) = self.agent.get() {
-            agent.clone().shutdown();
-        }
-    }
-
-    fn learn(&self, change: impl FnOnce(&mut Learned)) {
-        change(&mut self.learned.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-}
-
-/// A conversation with one repository.
-#[derive(Clone, Copy)]
-pub(super) struct Talk<'a> {
-    access: &'a Access,
-    agent: &'a Agent,
-}
-
-impl<'a> Talk<'a> {
-    /// Returns the conversation; nothing is dialled yet.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] for certificates that are none.
-    pub(super) fn new(access: &'a Access) -> Result<Self, Error> {
-        let link = &access.link;
-        if link.agent.get().is_none() {
-            // Two at once make two agents; one of them stays.
-            let _ = link.agent.set(agent(access)?);
-        }
-        let agent = link.agent.get().expect("an agent was just set");
-        if link.ended.load(Ordering::SeqCst) {
-            // Whoever ended the link may have seen no agent yet.
-            agent.clone().shutdown();
-            return Err(Error::Unreachable(format!("{}: given up", access.address)));
-        }
-        Ok(Self { access, agent })
-    }
-
-    /// Returns the protocol that the server is known to speak.
-    pub(super) fn dialect(&self) -> Dialect {
-        self.access.link.learned().dialect
-    }
-
-    /// Remembers the protocol that the server speaks.
-    pub(super) fn speaks(&self, dialect: Dialect) {
-        self.access.link.learn(|learned| learned.dialect = dialect);
-    }
-
-    /// Returns what the server is known to do with a push.
-    pub(super) fn abilities(&self) -> Option<Arc<Abilities>> {
-        self.access.link.learned().abilities
-    }
-
-    /// Remembers what the server can do with a push.
-    pub(super) fn can(&self, abilities: Arc<Abilities>) {
-        self.access
-            .link
-            .learn(|learned| learned.abilities = Some(abilities));
-    }
-
-    /// Forgets what may have changed since it was learned: where the repository lives, and what can be done with a push.
-    pub(super) fn forget(&self) {
-        self.access.link.learn(|learned| {
-            learned.base = None;
-            learned.abilities = None;
-        });
-    }
-
+/// What of a conversation is HTTP's.
+impl Talk<'_> {
     /// Returns the server's advertisement of `service`, of protocol 2 if it can.
     ///
     /// # Errors
@@ -225,19 +117,14 @@ impl<'a> Talk<'a> {
         })
     }
 
-    /// Returns the error of a change whose answer was lost.
-    pub(super) fn uncertain(&self, why: &dyn std::fmt::Display) -> Error {
-        let at = &self.access.address;
-        Error::Uncertain(format!(
-            "{at}: whether the push was done is not known: {why}"
-        ))
-    }
-
     /// Returns the error of an answer that was cut short or is none.
     pub(super) fn broken(&self, error: &io::Error) -> Error {
         let inner = error
             .get_ref()
             .and_then(|inner| inner.downcast_ref::<ureq::Error>());
+        if let Some(told) = ssh::told(error) {
+            return told;
+        }
         match (inner, error.kind()) {
             (Some(inner), _) => self.failed(inner),
             (None, io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => Error::Protocol(
@@ -245,16 +132,6 @@ impl<'a> Talk<'a> {
             ),
             (None, _) => self.interrupted(error),
         }
-    }
-
-    /// Returns an error that says what the server said.
-    pub(super) fn told(&self, words: &[u8]) -> Error {
-        let words: String = String::from_utf8_lossy(words)
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(500)
-            .collect();
-        Error::Protocol(format!("{}: remote error: {words}", self.access.address))
     }
 
     fn url(&self, path: &str) -> String {
@@ -319,6 +196,7 @@ impl<'a> Talk<'a> {
             401 => Err(Error::Unauthorized(at())),
             403 => Err(Error::Forbidden(at())),
             404 | 410 => Err(Error::NotFound(at())),
+            407 => Err(self.held_up(Some(407))),
             408 | 504 => Err(Error::TimedOut(format!("{}: the server gave up", at()))),
             413 => Err(Error::TooLarge(format!(
                 "{}: the server takes no request of this size",
@@ -335,8 +213,9 @@ impl<'a> Talk<'a> {
 
     /// Returns what can be done about a request that had no answer.
     fn failed(&self, error: &ureq::Error) -> Error {
-        let at = &self.access.address;
+        let at = self.dialled();
         match error {
+            ureq::Error::ConnectProxyFailed(words) => self.held_up(status_of(words)),
             ureq::Error::Timeout(kind) => Error::TimedOut(format!("{at}: {kind}")),
             ureq::Error::HostNotFound => Error::Unreachable(format!("{at}: no such host")),
             ureq::Error::ConnectionFailed => Error::Unreachable(format!("{at}: connection failed")),
@@ -350,8 +229,33 @@ impl<'a> Talk<'a> {
         }
     }
 
-    fn interrupted(&self, error: &io::Error) -> Error {
+    /// Returns what can be done about a proxy that did not let a request through, and said so with this status.
+    fn held_up(&self, status: Option<u16>) -> Error {
         let at = &self.access.address;
+        match status {
+            Some(407) => Error::Unauthorized(format!(
+                "{at}: the proxy wants a user name and a password, or others (407)"
+            )),
+            Some(403) => Error::Forbidden(format!("{at}: the proxy does not allow it (403)")),
+            Some(504) => {
+                Error::TimedOut(format!("{at}: the server did not answer the proxy (504)"))
+            }
+            Some(code) => Error::Unreachable(format!("{at}: the proxy can't reach it ({code})")),
+            None => Error::Unreachable(format!("{at}: the proxy does not answer")),
+        }
+    }
+
+    /// Returns what was dialled, as it is told.
+    fn dialled(&self) -> String {
+        let at = &self.access.address;
+        match &self.access.proxy {
+            Some(_) => format!("{at} (through a proxy)"),
+            None => at.to_string(),
+        }
+    }
+
+    fn interrupted(&self, error: &io::Error) -> Error {
+        let at = self.dialled();
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
         let source = error.source().and_then(|inner| inner.downcast_ref());
         let tls: Option<&rustls::Error> = inner.or(source);
@@ -364,7 +268,7 @@ impl<'a> Talk<'a> {
             io::ErrorKind::ConnectionRefused => {
                 Error::Unreachable(format!("{at}: connection refused"))
             }
-            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Error::TimedOut(at.to_string()),
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Error::TimedOut(at),
             _ => Error::Unreachable(format!("{at}: {error}")),
         }
     }
@@ -406,6 +310,7 @@ fn is_before(error: &ureq::Error) -> bool {
             unconnected || inner.is_some_and(certificate)
         }
         ureq::Error::Rustls(rustls::Error::InvalidCertificate(_))
+        | ureq::Error::ConnectProxyFailed(_)
         | ureq::Error::Tls(_)
         | ureq::Error::HostNotFound
         | ureq::Error::ConnectionFailed
@@ -413,6 +318,12 @@ fn is_before(error: &ureq::Error) -> bool {
         | ureq::Error::BadUri(_) => true,
         _ => false,
     }
+}
+
+/// Returns the status that is named in the words on a proxy that made no tunnel.
+fn status_of(words: &str) -> Option<u16> {
+    let mut numbers = words.split(|c: char| !c.is_ascii_digit());
+    numbers.find_map(|number| number.parse().ok().filter(|code| (100..600).contains(code)))
 }
 
 fn compress(body: &[u8]) -> io::Result<Vec<u8>> {
@@ -430,7 +341,11 @@ static SYSTEM: LazyLock<Vec<Certificate<'static>>> = LazyLock::new(|| {
         .collect()
 });
 
-fn agent(access: &Access) -> Result<Agent, Error> {
+/// Returns connections that go the way of an access.
+///
+/// # Errors
+/// [`Error::Certificate`] for certificates that are none.
+pub(super) fn agent(access: &Access) -> Result<Agent, Error> {
     let timeouts = access.timeouts;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = TlsConfig::builder()
@@ -447,18 +362,31 @@ fn agent(access: &Access) -> Result<Agent, Error> {
         .timeout_per_read(Some(timeouts.idle))
         .timeout_per_write(Some(timeouts.idle))
         .timeout_global(Some(timeouts.whole));
-    Ok(Agent::with_parts(
-        config.build(),
-        DefaultConnector::default(),
-        Elsewhere::default(),
-    ))
+    let way = Way::of(access);
+    let resolver = Elsewhere::behind(way.dialled());
+    Ok(match way {
+        Way::Forwarded(forward) => {
+            let connector = ().chain(TcpConnector::default()).chain(forward);
+            Agent::with_parts(config.proxy(None).build(), connector, resolver)
+        }
+        Way::Tunnel(proxy) => {
+            let config = config.proxy(Some(proxy)).build();
+            Agent::with_parts(config, DefaultConnector::default(), resolver)
+        }
+        // The environment is not ureq's to read.
+        Way::Straight => {
+            let config = config.proxy(None).build();
+            Agent::with_parts(config, DefaultConnector::default(), resolver)
+        }
+    })
 }
 
 /// Who asks. Some servers turn away agents whose name does not begin with `git/`.
 pub(super) const AGENT: &str = concat!("git/2.0 porch/", env!("CARGO_PKG_VERSION"));
 
 fn roots(access: &Access) -> Result<RootCerts, Error> {
-    if access.address.url().scheme() != "https" {
+    // A proxy may be asked over TLS too.
+    if access.address.url().scheme() != "https" && access.proxy.is_none() {
         return Ok(RootCerts::from(Vec::new()));
     }
     let mut all = SYSTEM.clone();

@@ -11,9 +11,11 @@ use std::{
 
 use super::{
     Access, Error, Refs,
-    http::{AGENT, Dialect, Talk},
+    http::AGENT,
+    link::Dialect,
     packet::{Packet, Packets, text, write_line},
     prepare,
+    talk::Talk,
 };
 
 /// The longest list of refs that is read, in bytes: some 500,000 refs.
@@ -80,7 +82,9 @@ fn remote(access: &Access, prefixes: &[&str]) -> Result<Refs, Error> {
     let talk = Talk::new(access)?;
     if talk.dialect() != Dialect::Zero {
         match two(talk, prefixes) {
-            Err(Error::Protocol(_) | Error::Forbidden(_) | Error::NotFound(_)) => {}
+            Err(Error::Protocol(_)) => {}
+            // Old servers of HTTP lack the way in, or do not let everybody take it.
+            Err(Error::Forbidden(_) | Error::NotFound(_)) if talk.keeps_connections() => {}
             done => return done,
         }
     }
@@ -98,12 +102,7 @@ fn two(talk: Talk<'_>, prefixes: &[&str]) -> Result<Refs, Error> {
         write_line(&mut body, &format!("ref-prefix {prefix}\n"));
     }
     body.extend_from_slice(b"0000");
-    let response = talk.post(SERVICE, &body, Dialect::Two)?;
-    let reader = response
-        .into_body()
-        .into_with_config()
-        .limit(LIMIT)
-        .reader();
+    let reader = talk.ask(SERVICE, &body, Dialect::Two, LIMIT)?;
     let refs = read_two(talk, Brief::new(reader, BRIEF))?;
     talk.speaks(Dialect::Two);
     Ok(refs)
@@ -115,7 +114,7 @@ fn read_two(talk: Talk<'_>, reader: impl Read) -> Result<Refs, Error> {
     loop {
         match packets.next().map_err(|error| talk.broken(&error))? {
             Some(Packet::Flush) => {
-                finish(packets);
+                finish(talk, packets);
                 return Ok(refs);
             }
             Some(Packet::Data(line)) => take_two(talk, line, &mut refs)?,
@@ -137,8 +136,10 @@ fn take_two(talk: Talk<'_>, line: &[u8], refs: &mut Refs) -> Result<(), Error> {
 }
 
 /// Reads on to the end of an answer that was understood: a connection that was read to its end can be used again.
-fn finish<R: Read>(mut packets: Packets<R>) {
-    let _ = packets.next();
+fn finish<R: Read>(talk: Talk<'_>, mut packets: Packets<R>) {
+    if talk.keeps_connections() {
+        let _ = packets.next();
+    }
 }
 
 /// Refuses ids of other lengths: a repository of SHA-256 must not look empty.
@@ -175,12 +176,7 @@ fn parse_two(line: &str) -> Option<(&str, &str, Option<&str>)> {
 
 /// Asks for the advertisement: of refs, or of protocol 2, which is then spoken.
 fn advertised(talk: Talk<'_>, prefixes: &[&str]) -> Result<Refs, Error> {
-    let response = talk.advertisement(SERVICE)?;
-    let reader = response
-        .into_body()
-        .into_with_config()
-        .limit(LIMIT)
-        .reader();
+    let reader = talk.greeting(SERVICE, LIMIT)?;
     let Some(refs) = read_advertisement(talk, Brief::new(reader, BRIEF))? else {
         return two(talk, prefixes);
     };
@@ -201,13 +197,17 @@ struct Advertised {
 /// Returns the refs of an advertisement, or nothing if it is one of protocol 2.
 fn read_advertisement(talk: Talk<'_>, reader: impl Read) -> Result<Option<Refs>, Error> {
     let mut packets = Packets::new(io::BufReader::with_capacity(1 << 16, reader));
-    let mut said = Advertised::default();
+    let mut said = Advertised {
+        // Only HTTP says first which service answers.
+        begun: !talk.keeps_connections(),
+        ..Advertised::default()
+    };
     loop {
         match packets.next().map_err(|error| talk.broken(&error))? {
             Some(Packet::Data(line)) => said.take(talk, line)?,
             Some(Packet::Flush) if !said.begun => said.begun = true,
             Some(Packet::Flush) => {
-                finish(packets);
+                finish(talk, packets);
                 return Ok((!said.two).then_some(said.refs));
             }
             Some(_) => {}

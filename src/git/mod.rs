@@ -11,14 +11,17 @@ mod commit_write;
 mod fetch;
 mod files;
 mod history;
+mod host_keys;
 mod http;
 mod layout;
+mod link;
 mod list;
 mod message;
 mod mirror;
 mod pack;
 mod packet;
 mod packs;
+mod proxy;
 mod push;
 mod push_local;
 mod push_turn;
@@ -28,6 +31,9 @@ mod report;
 mod resolve;
 mod scan;
 mod seed;
+mod ssh;
+mod ssh_open;
+mod talk;
 mod tree;
 mod tree_write;
 mod verdict;
@@ -40,11 +46,13 @@ pub use access::{Access, Address, Credentials, Secret, Timeouts};
 pub use commit::{Annotation, annotations};
 pub use commit_write::{NewCommit, Person};
 pub use files::{File, Limits, blob_id, file_count, files, paths};
+pub use host_keys::{HostKeys, SshKeys};
 pub use layout::{RefKind, Scope, classify, deletion_ref, lifecycle, short_name};
 pub use list::{list_refs, list_some};
 pub use message::{approval_message, deletion_message, task_message};
 pub use mirror::Mirror;
 pub use pack::Pack;
+pub use proxy::{Proxies, Proxy};
 pub use push::{Pushed, RefEdit, Refusal, Refused, push};
 pub use refs::{RefTarget, Refs};
 pub use scan::{Found, Reading, Scan, Scanner, Skipped, Unread};
@@ -83,6 +91,9 @@ pub enum Error {
     /// The server could not be trusted: its certificate or its authority must change.
     #[error("tls: {0}")]
     Certificate(String),
+    /// The server could not be trusted: its key is not among those that are known.
+    #[error("host key: {0}")]
+    HostKey(String),
     /// The repository lacks the registered branch.
     #[error("branch {branch:?} not found in repository")]
     BranchMissing {

@@ -12,10 +12,12 @@ use ureq::{Body, http::Response};
 
 use super::{
     Access, Error, Pack, RefEdit, Refusal, Refused,
-    http::{AGENT, Talk},
+    http::AGENT,
     list::unsupported,
     packet::{Packet, Packets, text, write_line},
     report::{Heard, Hearing},
+    ssh::{Bounded, Run},
+    talk::{Talk, bounded},
 };
 
 /// The service that writes.
@@ -71,6 +73,9 @@ pub(super) enum Answer {
 /// Every error of a server; [`Error::Uncertain`] when the answer was lost.
 pub(super) fn send(access: &Access, pack: &Pack, edits: &[RefEdit]) -> Result<Answer, Error> {
     let talk = Talk::new(access)?;
+    if access.address.shell().is_some() {
+        return send_by_shell(talk, pack, edits);
+    }
     let Some(abilities) = talk.abilities() else {
         return ask_and_send(talk, pack, edits);
     };
@@ -86,6 +91,28 @@ pub(super) fn send(access: &Access, pack: &Pack, edits: &[RefEdit]) -> Result<An
         }
         _ => hear(talk, response, &abilities, edits),
     }
+}
+
+/// Sends to a program that a shell runs: it says what it can do before it is told anything.
+fn send_by_shell(talk: Talk<'_>, pack: &Pack, edits: &[RefEdit]) -> Result<Answer, Error> {
+    let shell = talk.access.address.shell();
+    let shell = shell.ok_or_else(|| Error::Protocol("this address has no shell".into()))?;
+    let mut run = Run::start(talk.access, shell, SERVICE, false)?;
+    let mut packets = Packets::new(Bounded::new(&mut run, LIMIT));
+    let abilities = read_abilities(talk, &mut packets)?;
+    while !matches!(
+        packets.next().map_err(|error| talk.broken(&error))?,
+        Some(Packet::Flush) | None
+    ) {}
+    can_report(&abilities)?;
+    if let Some(answer) = unasked(&abilities, edits) {
+        return Ok(answer);
+    }
+    let body = request(&abilities, pack, edits);
+    run.tell(&body).map_err(|error| talk.uncertain(&error))?;
+    let hearing = Hearing::new(abilities.has("side-band-64k"));
+    let heard = hearing.read(talk, Bounded::new(run, LIMIT), edits);
+    heard.map(Answer::Heard)
 }
 
 /// Asks the server what it can do, then sends.
@@ -108,15 +135,20 @@ fn submit(
     pack: &Pack,
     edits: &[RefEdit],
 ) -> Result<Sent, Error> {
-    let refused = unable(abilities, edits);
-    if !refused.is_empty() {
-        return Ok(Sent::Not(Answer::Unable(refused)));
-    }
-    if edits.len() > 1 && !abilities.has("atomic") {
-        return Ok(Sent::Not(Answer::Singly));
+    if let Some(answer) = unasked(abilities, edits) {
+        return Ok(Sent::Not(answer));
     }
     let body = request(abilities, pack, edits);
     talk.submit(SERVICE, &body).map(Sent::Answered)
+}
+
+/// Returns the answer to edits that a server need not be asked for, since it can't make them.
+fn unasked(abilities: &Abilities, edits: &[RefEdit]) -> Option<Answer> {
+    let refused = unable(abilities, edits);
+    if !refused.is_empty() {
+        return Some(Answer::Unable(refused));
+    }
+    (edits.len() > 1 && !abilities.has("atomic")).then_some(Answer::Singly)
 }
 
 /// Returns the refusals of edits of which some are beyond the server; none if it can do them all.
@@ -165,29 +197,28 @@ fn hear(
     if status == 507 {
         return Err(Error::Full("the server has no room left".into()));
     }
-    let reader = talk
-        .judge(response)?
-        .into_body()
-        .into_with_config()
-        .limit(LIMIT)
-        .reader();
+    let reader = bounded(talk.judge(response)?, LIMIT);
     let hearing = Hearing::new(abilities.has("side-band-64k"));
     hearing.read(talk, reader, edits).map(Answer::Heard)
 }
 
 /// Asks the server what it can do with a push, and remembers it.
 fn learn(talk: Talk<'_>) -> Result<Arc<Abilities>, Error> {
-    let response = talk.advertisement(SERVICE)?;
-    let reader = response.into_body().into_with_config().limit(LIMIT);
-    let mut packets = Packets::new(BufReader::with_capacity(1 << 16, reader.reader()));
+    let reader = talk.greeting(SERVICE, LIMIT)?;
+    let mut packets = Packets::new(BufReader::with_capacity(1 << 16, reader));
     let abilities = Arc::new(read_abilities(talk, &mut packets)?);
     finish(packets);
-    if !abilities.has("report-status") && !abilities.has("report-status-v2") {
-        let why = "the server does not report what becomes of a push";
-        return Err(Error::Protocol(why.into()));
-    }
+    can_report(&abilities)?;
     talk.can(abilities.clone());
     Ok(abilities)
+}
+
+fn can_report(abilities: &Abilities) -> Result<(), Error> {
+    if abilities.has("report-status") || abilities.has("report-status-v2") {
+        return Ok(());
+    }
+    let why = "the server does not report what becomes of a push";
+    Err(Error::Protocol(why.into()))
 }
 
 /// Reads up to the first line with a ref, which has the server's abilities behind it.

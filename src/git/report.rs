@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, io::Read};
 
 use super::{
     Error, RefEdit,
-    http::Talk,
     packet::{Packet, Packets, text},
+    talk::Talk,
 };
 
 /// What Git says where it lacks what new objects stand on, in lower case.

@@ -42,7 +42,19 @@ fn translated(address: Ipv6Addr) -> Option<std::net::Ipv4Addr> {
 
 /// The system's resolver, but for link-local addresses.
 #[derive(Debug, Default)]
-pub(super) struct Elsewhere(DefaultResolver);
+pub(super) struct Elsewhere {
+    system: DefaultResolver,
+    /// Where a proxy is that is dialled whatever the host.
+    proxy: Option<Uri>,
+}
+
+impl Elsewhere {
+    /// Returns the resolver for whom a proxy is dialled, if there is one.
+    pub(super) fn behind(proxy: Option<Uri>) -> Self {
+        let system = DefaultResolver::default();
+        Self { system, proxy }
+    }
+}
 
 impl Resolver for Elsewhere {
     fn resolve(
@@ -51,7 +63,8 @@ impl Resolver for Elsewhere {
         config: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let found = self.0.resolve(uri, config, timeout)?;
+        let uri = self.proxy.as_ref().unwrap_or(uri);
+        let found = self.system.resolve(uri, config, timeout)?;
         let mut kept = self.empty();
         for address in found.iter().filter(|it| !is_link_local(it.ip())) {
             kept.push(*address);

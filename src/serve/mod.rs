@@ -22,7 +22,7 @@ use crate::{
     controllers::{self, Bells, FunctionConfigs, Repositories, Shard},
     engine::Renderer,
     sync::{
-        Processes,
+        Mirrors, Processes,
         lease::{Lease, Terms},
     },
     wiring::{self, Reading, end_on_signal},
@@ -75,7 +75,7 @@ async fn serve(flags: &Serve) -> anyhow::Result<()> {
     let reading = Reading::start(
         (&client, processes, renderer),
         &flags.namespace,
-        directory.join("mirrors"),
+        Mirrors::new(directory.join("mirrors")).with_proxies(flags.proxies.checked()?),
         flags.repositories.allow_file_repositories,
     );
     reading.measure(&metrics);

@@ -25,7 +25,7 @@ use crate::{
     config::Standalone,
     controllers::{self, FunctionConfigs, Repositories},
     crds,
-    sync::Processes,
+    sync::{Mirrors, Processes},
     wiring::{self, Reading, end_on_signal},
 };
 
@@ -123,7 +123,9 @@ impl Parts {
         let configs = FunctionConfigs::follow(&client, namespace, renderer.functions());
         // The lock on the data directory keeps others out.
         let alone = (&client, Processes::alone(), renderer);
-        let reading = Reading::start(alone, NAMESPACE, directory.join("mirrors"), true);
+        let mirrors = Mirrors::new(directory.join("mirrors"));
+        let mirrors = mirrors.with_proxies(flags.proxies.checked()?);
+        let reading = Reading::start(alone, NAMESPACE, mirrors, true);
         let catalog = reading.feed.catalog().clone();
         let mut settings =
             controllers::Settings::new(reading.mirrors.clone(), true, flags.sync_interval);

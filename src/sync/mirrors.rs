@@ -20,7 +20,7 @@ use super::{
     hosts::{Asker, Hosts},
     secrets::Keys,
 };
-use crate::git::{self, Access, Address, Mirror, Refs, Timeouts};
+use crate::git::{self, Access, Address, Mirror, Proxies, Refs, Timeouts};
 
 /// How many mirrors are removed at once: whoever deletes a Repository waits for no scan.
 const REMOVALS: usize = 4;
@@ -41,6 +41,8 @@ pub struct Mirrors {
     asker: Asker,
     /// How long servers may take.
     timeouts: Timeouts,
+    /// The proxies of this process.
+    proxies: Arc<Proxies>,
 }
 
 struct Parts {
@@ -100,7 +102,15 @@ impl Mirrors {
             parts: Arc::new(parts),
             asker: Asker::Request,
             timeouts: Timeouts::default(),
+            proxies: Arc::default(),
         }
+    }
+
+    /// Returns the same mirrors for a process that reaches servers through these proxies, unless a Secret names another.
+    #[must_use]
+    pub fn with_proxies(mut self, proxies: Proxies) -> Self {
+        self.proxies = Arc::new(proxies);
+        self
     }
 
     /// Returns the same mirrors with other patience for servers.
@@ -121,7 +131,9 @@ impl Mirrors {
     /// Returns the access to a repository with what opens it; nothing is dialled yet.
     pub(super) fn access(&self, address: Address, keys: &Keys) -> Access {
         let (credentials, ca) = (keys.credentials.clone(), keys.ca.clone());
-        Access::new(address, credentials, ca, self.timeouts)
+        let proxy = keys.proxy.clone();
+        let proxy = proxy.or_else(|| self.proxies.lead_to(&address));
+        Access::new(address, credentials, ca, self.timeouts).through(proxy)
     }
 
     /// Returns whether this server may be asked now; by those whom somebody waits for it always may.

@@ -112,7 +112,9 @@ impl Error {
             Self::Invalid { .. } => return None,
             Self::Git(error) => match error {
                 git::Error::Unauthorized(_) | git::Error::Forbidden(_) => 600,
-                git::Error::Certificate(_) | git::Error::Throttled(_) => 300,
+                git::Error::Certificate(_) | git::Error::HostKey(_) | git::Error::Throttled(_) => {
+                    300
+                }
                 git::Error::NotFound(_)
                 | git::Error::BranchMissing { .. }
                 | git::Error::Refused(_) => 120,
@@ -143,6 +145,7 @@ impl Error {
                 git::Error::NotFound(_) => "NotFound",
                 git::Error::Throttled(_) | git::Error::Later { .. } => "Throttled",
                 git::Error::Certificate(_) => "CertificateInvalid",
+                git::Error::HostKey(_) => "HostKeyInvalid",
                 git::Error::BranchMissing { .. } => "BranchMissing",
                 git::Error::Corrupt(_) => "MirrorDamaged",
                 git::Error::Local(_) => "DiskFailed",
@@ -156,7 +159,7 @@ impl Error {
         }
     }
 
-    /// Returns whether other credentials may help.
+    /// Returns whether another Secret may help.
     #[must_use]
     pub fn is_about_credentials(&self) -> bool {
         matches!(
@@ -166,6 +169,8 @@ impl Error {
                     git::Error::Unauthorized(_)
                         | git::Error::Forbidden(_)
                         | git::Error::NotFound(_)
+                        | git::Error::Certificate(_)
+                        | git::Error::HostKey(_)
                 )
         )
     }

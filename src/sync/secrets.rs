@@ -6,10 +6,16 @@ use kube::{Api, Client};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 use super::Error;
-use crate::git::{self, Credentials};
+use crate::git::{self, Credentials, HostKeys, Proxy, SshKeys};
 
 /// The key of certificates that are trusted in addition to the system's.
 const CA: &str = "ca.crt";
+/// The key of the proxy that leads to the server.
+const PROXY: &str = "proxy";
+/// The keys that a private key for SSH may be under: Kubernetes' own, and the one of other programs that read Git.
+const PRIVATE: [&str; 2] = ["ssh-privatekey", "identity"];
+/// The key of what SSH servers are known by.
+const KNOWN_HOSTS: &str = "known_hosts";
 
 /// What a Secret opens a repository with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +24,8 @@ pub struct Keys {
     pub credentials: Credentials,
     /// Certificates (PEM) to trust in addition to the system's.
     pub ca: Option<Vec<u8>>,
+    /// What leads to the server; it goes before the proxies of the process.
+    pub proxy: Option<Proxy>,
     /// The version of the Secret; empty without one.
     pub version: String,
 }
@@ -32,6 +40,7 @@ pub async fn keys(client: &Client, namespace: &str, name: Option<&str>) -> Resul
         return Ok(Keys {
             credentials: Credentials::Anonymous,
             ca: None,
+            proxy: None,
             version: String::new(),
         });
     };
@@ -51,14 +60,16 @@ fn read(secret: &Secret) -> Result<Keys, String> {
             username: text(secret, "username")?.unwrap_or_default(),
             password: git::Secret::new(required(secret, "password")?),
         },
+        "kubernetes.io/ssh-auth" => ssh(secret)?,
+        "Opaque" if PRIVATE.iter().any(|key| value(secret, key).is_some()) => ssh(secret)?,
         "Opaque" => match text(secret, "bearerToken")? {
             Some(token) => Credentials::Bearer(git::Secret::new(token)),
-            None if value(secret, CA).is_some() => Credentials::Anonymous,
+            None if value(secret, CA).or(value(secret, PROXY)).is_some() => Credentials::Anonymous,
             None => Credentials::Bearer(git::Secret::new(required(secret, "bearerToken")?)),
         },
         other => {
             return Err(format!(
-                "type {other:?} is neither kubernetes.io/basic-auth nor Opaque with the key bearerToken"
+                "type {other:?} is none of kubernetes.io/basic-auth, kubernetes.io/ssh-auth and Opaque with the key bearerToken or identity"
             ));
         }
     };
@@ -66,11 +77,29 @@ fn read(secret: &Secret) -> Result<Keys, String> {
     if ca.as_deref().is_some_and(|ca| !is_certificate(ca)) {
         return Err(format!("the key {CA} holds no certificate (PEM)"));
     }
+    let proxy = text(secret, PROXY)?
+        .map(|text| Proxy::parse(&text))
+        .transpose();
     Ok(Keys {
         credentials,
         ca,
+        proxy: proxy.map_err(|error| format!("the key {PROXY}: {error}"))?,
         version: secret.metadata.resource_version.clone().unwrap_or_default(),
     })
+}
+
+/// Returns the key for SSH, with the servers that are known.
+fn ssh(secret: &Secret) -> Result<Credentials, String> {
+    let hosts = text(secret, KNOWN_HOSTS)?.unwrap_or_default();
+    let hosts =
+        HostKeys::parse(&hosts).map_err(|error| format!("the key {KNOWN_HOSTS}: {error}"))?;
+    let named = PRIVATE.iter().find(|key| value(secret, key).is_some());
+    let name = named.unwrap_or(&PRIVATE[0]);
+    let key = required(secret, name)?;
+    let passphrase = text(secret, "password")?;
+    let keys = SshKeys::parse(Some(&key), passphrase.as_deref(), hosts);
+    keys.map(Credentials::Ssh)
+        .map_err(|error| format!("the key {name}: {error}"))
 }
 
 fn is_certificate(pem: &[u8]) -> bool {
@@ -156,6 +185,25 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_may_name_a_proxy_besides_or_alone() {
+        let address = "http://u:hunter2@proxy:3128";
+        let proxy = Proxy::parse(address).unwrap();
+        for data in [
+            &[("proxy", address.as_bytes())][..],
+            &[
+                ("proxy", b"http://u:hunter2@proxy:3128\n"),
+                ("bearerToken", b"t"),
+            ],
+        ] {
+            let keys = read(&secret("Opaque", data)).unwrap();
+            assert_eq!(keys.proxy.as_ref(), Some(&proxy));
+            assert!(!format!("{keys:?}").contains("hunter2"));
+            let is_anonymous = keys.credentials == Credentials::Anonymous;
+            assert_eq!(is_anonymous, data.len() == 1);
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_told_by_key_and_never_by_content() {
         for (type_, data, why) in [
             (
@@ -170,10 +218,31 @@ mod tests {
             ),
             ("Opaque", &[("token", b"hunter2")], "bearerToken"),
             ("Opaque", &[("bearerToken", b"")], "bearerToken"),
+            ("Opaque", &[("proxy", b"socks5://hunter2")], "the key proxy"),
+            (
+                "kubernetes.io/dockercfg",
+                &[("ssh-privatekey", b"hunter2")],
+                "kubernetes.io/dockercfg",
+            ),
             (
                 "kubernetes.io/ssh-auth",
                 &[("ssh-privatekey", b"hunter2")],
+                "the key ssh-privatekey: it is no private key",
+            ),
+            (
                 "kubernetes.io/ssh-auth",
+                &[("identity", b"")],
+                "the key ssh-privatekey is missing",
+            ),
+            (
+                "Opaque",
+                &[("identity", b"hunter2")],
+                "the key identity: it is no private key",
+            ),
+            (
+                "Opaque",
+                &[("identity", b"hunter2"), ("known_hosts", b"hunter2")],
+                "the key known_hosts: line 1",
             ),
         ] {
             let told = read(&secret(type_, data)).unwrap_err();

@@ -11,7 +11,12 @@ mod mirrors;
 mod moving;
 mod neighbours;
 mod place;
+#[path = "../support/proxy.rs"]
+mod proxy;
+mod roads;
 mod soak;
+#[path = "../support/ssh_server.rs"]
+mod ssh_server;
 #[path = "../support/trouble.rs"]
 mod trouble;
 mod world;

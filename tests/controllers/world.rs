@@ -251,6 +251,14 @@ pub fn serve(world: &World) -> GitServer {
         .unwrap()
 }
 
+/// Serves them over TLS, with an authority of its own.
+pub fn serve_tls(world: &World) -> GitServer {
+    let root = world.directory.path().to_owned();
+    std::thread::spawn(move || GitServer::https(&root))
+        .join()
+        .unwrap()
+}
+
 /// A bare repository, and a work tree from which strangers push to it.
 pub struct Git {
     pub bare: PathBuf,
@@ -258,7 +266,16 @@ pub struct Git {
 }
 
 impl Git {
+    /// A repository with a commit on its branch.
     pub fn new(world: &World, name: &str) -> Self {
+        let git = Self::empty(world, name);
+        git.git(&["commit", "-q", "--allow-empty", "-m", "begin"]);
+        git.git(&["push", "-q", "origin", "main"]);
+        git
+    }
+
+    /// A repository without a commit.
+    pub fn empty(world: &World, name: &str) -> Self {
         let bare = world.directory.path().join(format!("{name}.git"));
         let work = world.directory.path().join(name);
         let git = Self { bare, work };
@@ -273,9 +290,16 @@ impl Git {
         );
         run(&git.work, &["init", "-q", "-b", "main", "."]);
         git.git(&["remote", "add", "origin", &bare]);
-        git.git(&["commit", "-q", "--allow-empty", "-m", "begin"]);
-        git.git(&["push", "-q", "origin", "main"]);
         git
+    }
+
+    /// Returns the commit that a branch of the bare repository is at; nothing if there is none.
+    pub fn head(&self, branch: &str) -> String {
+        let name = format!("refs/heads/{branch}");
+        run(
+            &self.bare,
+            &["for-each-ref", "--format=%(objectname)", &name],
+        )
     }
 
     pub fn url(&self) -> String {

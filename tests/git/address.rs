@@ -11,8 +11,27 @@ fn addresses_that_are_none_are_refused_and_never_repeated() {
         "https://@host/r",
         "https://host/r?token=t0k3n",
         "https://host/r#t0k3n",
-        "ssh://git@host/r",
-        "git@host:r.git",
+        "ssh://git:t0k3n@host/r",
+        "ssh://git@host",
+        "ssh://git@host/",
+        "ssh:///r",
+        "ssh://-oProxyCommand=x/r",
+        "ssh://git@-x/r",
+        "ssh://-x@host/r",
+        "ssh://git@host/%20x",
+        "ssh://git@host/%0ax",
+        "ssh://git@host/r?x",
+        "ssh://git@169.254.169.254/r",
+        "ssh://git@[fe80::1]/r",
+        "git@169.254.169.254:r",
+        "git@[fe80::1]:r",
+        "git:t0k3n@host:r",
+        "git@host:",
+        "git@host:/",
+        "git@-x:r",
+        "git@host:-x",
+        "host:r.git",
+        "@host:r",
         "git://host/r",
         "ftp://host/r",
         "file:///r",
@@ -56,11 +75,32 @@ fn addresses_are_kept_as_they_were_written() {
         ("HTTPS://Host/r", false),
         ("https://[::1]:80/r", false),
         ("https://host/a@b", false),
+        ("ssh://git@host/r.git", false),
+        ("ssh://host:2222/~me/r", false),
+        ("ssh://git@[::1]:2222/r", false),
+        ("git@host:a/r.git", false),
+        ("git@[::1]:/a/r", false),
         ("file:///tmp/r", true),
     ] {
         let address = Address::parse(text, file).unwrap();
         assert_eq!(address.as_str(), text);
         assert_eq!(address.to_string(), text);
+    }
+}
+
+#[test]
+fn servers_are_told_apart() {
+    for (one, other, same) in [
+        ("https://host/a", "https://HOST:443/b", true),
+        ("https://host/a", "http://host/a", false),
+        ("ssh://git@host/a", "git@Host:b", true),
+        ("ssh://git@host/a", "ssh://me@host:22/b", true),
+        ("ssh://git@host/a", "ssh://git@host:2222/a", false),
+        ("ssh://git@host/a", "ssh://git@other/a", false),
+        ("ssh://git@host/a", "https://host/a", false),
+    ] {
+        let server = |text: &str| Address::parse(text, false).unwrap().server();
+        assert_eq!(server(one) == server(other), same, "{one} {other}");
     }
 }
 

@@ -11,11 +11,17 @@ mod discovery;
 mod messages;
 #[path = "../support/odd.rs"]
 mod odd;
+mod proxies;
+#[path = "../support/proxy.rs"]
+mod proxy;
 mod pushes;
 mod refusals;
 #[path = "../support/repository.rs"]
 mod repository;
 mod scale;
 mod scene;
+mod shells;
+#[path = "../support/ssh_server.rs"]
+mod ssh_server;
 mod trees;
 mod wire;

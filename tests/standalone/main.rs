@@ -12,8 +12,12 @@ mod many;
 mod odd;
 #[path = "../support/processes.rs"]
 mod processes;
+#[path = "../support/proxy.rs"]
+mod proxy;
 #[path = "../support/repository.rs"]
 mod repository;
+#[path = "../support/ssh_server.rs"]
+mod ssh_server;
 
 mod bad_objects;
 mod bad_requests;

@@ -32,6 +32,13 @@ pub fn start(directory: &Path, words: &[&str]) -> Porch {
     start_as(command(directory, words))
 }
 
+/// Starts a server with more in its environment.
+pub fn start_in(directory: &Path, environment: &[(&str, &str)]) -> Porch {
+    let mut command = command(directory, &[]);
+    command.envs(environment.iter().copied());
+    start_as(command)
+}
+
 /// Starts a server whose files can't be longer than so many blocks of 512 bytes (of 1,024 in some shells): to it, the disk is
 /// full then.
 pub fn start_on_a_small_disk(directory: &Path, blocks: u32) -> Porch {
@@ -77,6 +84,14 @@ fn start_as(mut command: Command) -> Porch {
 /// Returns what becomes of a process that is not expected to serve.
 pub fn refused(directory: &Path, words: &[&str]) -> Output {
     command(directory, words).output().unwrap()
+}
+
+/// Returns what a process says on stderr that does not serve with this in its environment.
+pub fn refused_in(directory: &Path, environment: &[(&str, &str)]) -> String {
+    let mut command = command(directory, &[]);
+    let output = command.envs(environment.iter().copied()).output().unwrap();
+    assert!(!output.status.success());
+    String::from_utf8_lossy(&output.stderr).into()
 }
 
 pub fn command(directory: &Path, words: &[&str]) -> Command {

@@ -8,8 +8,10 @@ use crate::{
     git_server::GitServer,
     many,
     process::{
-        Porch, eventually, repository, revisions, secret, small, start, start_on_a_small_disk,
+        Porch, eventually, refused_in, repository, revisions, secret, small, start, start_in,
+        start_on_a_small_disk,
     },
+    proxy::Proxy,
 };
 
 /// Returns what the `Ready` condition of a Repository says, once it is not true.
@@ -221,6 +223,43 @@ fn credentials_that_are_missing_or_wrong_are_told_and_others_are_used_at_once() 
         events.contains("Repository/r") || events.contains("repository/r"),
         "{events}"
     );
+}
+
+#[test]
+fn the_proxies_of_the_environment_are_used_and_bad_ones_are_told_by_name() {
+    let home = tempfile::tempdir().unwrap();
+    let (git, proxy) = (small(), Proxy::start());
+    let server = GitServer::http(git.root());
+    let told = refused_in(home.path(), &[("HTTPS_PROXY", "socks5://u:hunter2@host")]);
+    assert!(
+        told.contains("HTTPS_PROXY: ") && !told.contains("hunter2"),
+        "{told}"
+    );
+    let (url, none) = (proxy.url("u:hunter2@"), "10.0.0.0/8,.example.org");
+    let porch = start_in(home.path(), &[("http_proxy", &url), ("NO_PROXY", none)]);
+    let url = server.url("bare.git");
+    let far = url.replace("localhost", "git.example.test");
+    porch.applied(&repository("far", &far, ""));
+    porch.until_ready("far");
+    let asked = proxy.requests();
+    assert!(asked[0].starts_with(&format!("POST {far}/")), "{asked:?}");
+    porch.applied(&repository(
+        "near",
+        &url,
+        "    branch: other\n    createBranch: true\n",
+    ));
+    porch.until_ready("near");
+    assert!(
+        !proxy
+            .requests()
+            .iter()
+            .any(|line| line.contains("localhost"))
+    );
+    porch.applied(&repository("direct", &far.replace(".test", ".org"), ""));
+    let told = trouble(&porch, "direct");
+    assert!(!told.contains("proxy"), "{told}");
+    let told = porch.log() + &porch.kubectl(&["get", "repositories,events", "-o", "yaml"]);
+    assert!(!told.contains("hunter2"), "{told}");
 }
 
 #[test]

@@ -218,3 +218,47 @@ fn who_is_not_believed_learns_nothing_and_starts_nothing() {
         401 | 404
     ));
 }
+
+#[test]
+fn what_is_delivered_again_starts_nothing_and_forms_are_read() {
+    let home = tempfile::tempdir().unwrap();
+    let git = small();
+    let server = GitServer::http(git.root());
+    let key = home.path().join("key");
+    std::fs::write(&key, "s3same").unwrap();
+    let words = ["--sync-interval", "10h", "--webhook-secret-file"];
+    let words = [&words[..], &[key.to_str().unwrap()]].concat();
+    let porch = start(&home.path().join("data"), &words);
+    let url = server.url("bare.git");
+    porch.applied(&repository("r", &url, ""));
+    porch.until_ready("r");
+    let send = |body: &str, delivery: &str| {
+        let digest = format!("sha256={}", signed("s3same", body));
+        let headers = [
+            ("x-hub-signature-256", digest.as_str()),
+            ("x-github-delivery", delivery),
+        ];
+        let answer = post(&porch, "/webhooks/git", &headers, body);
+        assert_eq!(answer, 200, "{body} {delivery}");
+    };
+    let looked = || eventually("a look", || (!server.requests().is_empty()).then_some(()));
+    let body = json!({"repository": {"clone_url": url}}).to_string();
+    server.requests();
+    send(&body, "one");
+    looked();
+    eventually("it is quiet", || {
+        std::thread::sleep(Duration::from_millis(500));
+        server.requests().is_empty().then_some(())
+    });
+    for _ in 0..5 {
+        send(&body, "one");
+    }
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(server.requests(), [""; 0], "it came before");
+    send(&body, "two");
+    looked();
+    // As a form, it says the same.
+    let encoded: String = url::form_urlencoded::byte_serialize(body.as_bytes()).collect();
+    send(&format!("payload={encoded}"), "two");
+    looked();
+}

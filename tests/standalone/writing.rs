@@ -9,7 +9,8 @@ use std::{
 
 use crate::{
     git_server::git,
-    process::{Porch, eventually, start},
+    process::{Porch, eventually, repository, secret, small, start},
+    ssh_server::{SshServer, key, private},
 };
 
 struct Demo {
@@ -458,4 +459,39 @@ fn agrees(home: &Path, round: u64, created: &[usize]) {
         assert_eq!(label, "platform", "the user's half of {name}");
     }
     assert_eq!(porch.terminate(), Some(0));
+}
+
+#[test]
+fn a_draft_is_written_and_published_over_ssh() {
+    let (home, origin) = (tempfile::tempdir().unwrap(), small());
+    let server = SshServer::start(key(3), &key(1));
+    let porch = start(home.path(), &[]);
+    let keys = [
+        ("ssh-privatekey", private(&key(1))),
+        ("known_hosts", server.known_hosts()),
+    ];
+    let keys = keys.each_ref().map(|(name, text)| (*name, text.as_str()));
+    porch.applied(&secret("keys", "kubernetes.io/ssh-auth", &keys));
+    let url = server.url(&origin.bare());
+    porch.applied(&repository("r", &url, "    secretRef:\n      name: keys\n"));
+    porch.until_ready("r");
+    let draft = "apiVersion: porch.kpt.dev/v1alpha1\nkind: PackageRevision\nmetadata: {namespace: default}\n\
+        spec: {repository: r, packageName: hello, workspaceName: w1, tasks: [{type: init, init: {}}]}\n";
+    pipe(&porch, &["create", "-f", "-"], draft);
+    let refs = || git(&origin.bare(), &["for-each-ref", "--format=%(refname)"]);
+    assert!(refs().contains("refs/heads/drafts/hello/w1"), "{}", refs());
+    turn(&porch, "r.hello.w1", "Proposed");
+    approve(&porch, "r.hello.w1");
+    assert!(refs().contains("refs/tags/hello/v1"), "{}", refs());
+    assert!(!refs().contains("drafts/hello"), "{}", refs());
+    let told =
+        porch.log() + &porch.kubectl(&["get", "repositories,events,packagerevs", "-o", "yaml"]);
+    let hidden = private(&key(1));
+    assert!(
+        hidden
+            .lines()
+            .skip(1)
+            .take(3)
+            .all(|line| !told.contains(line))
+    );
 }

@@ -12,7 +12,7 @@ use porch::{
     engine::Renderer,
     render::{DEFAULT_IMAGE_PREFIX, Functions},
     standalone::{ControlPlane, Definition, Persistence},
-    sync::Processes,
+    sync::{Mirrors, Processes},
     wiring::Reading,
 };
 use tokio::task::JoinHandle;
@@ -58,7 +58,7 @@ impl Server {
         let functions = Functions::new("", None, None, tokio::runtime::Handle::current());
         let renderer = Renderer::new(functions, DEFAULT_IMAGE_PREFIX, 2);
         let alone = (&client, Processes::alone(), renderer);
-        let reading = Reading::start(alone, NAMESPACE, mirrors.path().into(), true);
+        let reading = Reading::start(alone, NAMESPACE, Mirrors::new(mirrors.path()), true);
         let settings =
             controllers::Settings::new(reading.mirrors.clone(), true, Duration::from_hours(1));
         let catalog = reading.feed.catalog().clone();

@@ -2,6 +2,8 @@
 //! believed; what is believed makes the managers of those Repositories look at once, in whatever replica they are. It tells
 //! nobody which Repositories there are.
 
+mod deliveries;
+mod kept;
 mod proof;
 mod pushed;
 
@@ -16,7 +18,11 @@ use kube::{
 };
 use serde_json::json;
 
-use self::proof::Proof;
+use self::{
+    deliveries::{Deliveries, Delivery},
+    kept::Kept,
+    proof::Proof,
+};
 use super::{bells::Bells, known::Repositories};
 use crate::api::Repository;
 
@@ -44,6 +50,10 @@ pub struct Webhooks {
     shared: Option<PathBuf>,
     repositories: Arc<Repositories>,
     bells: Bells,
+    /// The secrets of Repositories' own webhooks.
+    kept: Kept,
+    /// What was acted on.
+    deliveries: Deliveries,
 }
 
 /// A message.
@@ -65,10 +75,12 @@ impl Webhooks {
             shared,
             repositories,
             bells,
+            kept: Kept::default(),
+            deliveries: Deliveries::default(),
         })
     }
 
-    /// Returns whether a message is believed; then everybody whom it concerns is told.
+    /// Returns whether a message is believed; then everybody whom it concerns is told, unless it came before.
     pub async fn hear(&self, message: Pushed) -> bool {
         let Some(proof) = Proof::of(&message.headers) else {
             return false;
@@ -82,19 +94,47 @@ impl Webhooks {
         } else {
             let own = |it: &Arc<Repository>| it.annotations().contains_key(SECRET);
             for repository in concerned.into_iter().filter(own).take(MOST) {
-                let secret = self.own(&repository).await;
-                if secret.is_some_and(|secret| proof.fits(&secret, &message.body)) {
+                if self.fits_own(&repository, &proof, &message.body).await {
                     believed.push(repository);
                 }
             }
         }
         let genuine = is_shared || !believed.is_empty();
         if !is_ping(&message.headers) {
-            for repository in believed {
-                self.tell(&repository).await;
-            }
+            self.tell_once(&message, &believed).await;
         }
         genuine
+    }
+
+    /// Tells of a message that is believed, if it did not come before. One of which somebody could not be told may come again.
+    async fn tell_once(&self, message: &Pushed, believed: &[Arc<Repository>]) {
+        let named = message.repository.as_ref();
+        let delivery = Delivery::of(&message.headers, named, &message.body);
+        if delivery.is_some_and(|delivery| self.deliveries.has(delivery)) {
+            tracing::debug!("a message of a Git server came again");
+            return;
+        }
+        let mut all_told = true;
+        for repository in believed {
+            all_told &= self.tell(repository).await;
+        }
+        if let Some(delivery) = delivery
+            && all_told
+            && !believed.is_empty()
+        {
+            self.deliveries.note(delivery);
+        }
+    }
+
+    /// Returns whether a message is proved by the secret of a Repository's own.
+    async fn fits_own(&self, repository: &Repository, proof: &Proof, message: &[u8]) -> bool {
+        let (namespace, secret) = (repository.namespace(), repository.annotations().get(SECRET));
+        let (Some(namespace), Some(secret)) = (namespace, secret) else {
+            return false;
+        };
+        let name = (namespace, secret.clone());
+        let is_it = |secret: &[u8]| proof.fits(secret, message);
+        self.kept.fits(name, is_it, self.own(repository)).await
     }
 
     /// Returns the Repositories that a message is about.
@@ -142,7 +182,8 @@ impl Webhooks {
     }
 
     /// Makes the manager of a Repository look, here or in the replica where it is.
-    async fn tell(&self, repository: &Repository) {
+    /// Returns whether somebody was told.
+    async fn tell(&self, repository: &Repository) -> bool {
         let (namespace, name) = (
             repository.namespace().unwrap_or_default(),
             repository.name_any(),
@@ -153,17 +194,18 @@ impl Webhooks {
             "its Git server says that something was pushed"
         );
         if self.bells.ring(&(namespace.clone(), name.clone())) {
-            return;
+            return true;
         }
         let api: Api<Repository> = Api::namespaced(self.repositories.client().clone(), &namespace);
         let now = Timestamp::now().to_string();
         let patch = Patch::Merge(json!({"metadata": {"annotations": {PUSHED: now}}}));
-        if let Err(error) = api
+        let told = api
             .patch_metadata(&name, &PatchParams::default(), &patch)
             .await
-        {
-            tracing::warn!(namespace, name, %error, "nobody could be told of a push");
-        }
+            .inspect_err(|error| {
+                tracing::warn!(namespace, name, %error, "nobody could be told of a push");
+            });
+        told.is_ok()
     }
 }
 

@@ -22,7 +22,7 @@ const KEYS: [&str; 10] = [
 /// Returns the addresses that a message names, each as [`same`] has it.
 #[must_use]
 pub fn addresses(message: &[u8]) -> BTreeSet<String> {
-    let Ok(message) = serde_json::from_slice::<Value>(message) else {
+    let Some(message) = read(message) else {
         return BTreeSet::new();
     };
     let mut all = BTreeSet::new();
@@ -34,6 +34,15 @@ pub fn addresses(message: &[u8]) -> BTreeSet<String> {
         all.extend(links(&place["links"]).into_iter().filter_map(same));
     }
     all
+}
+
+/// Returns a message that is JSON, or a form with JSON in it, as GitHub and Gitea can be told to send it.
+fn read(message: &[u8]) -> Option<Value> {
+    serde_json::from_slice(message).ok().or_else(|| {
+        let mut fields = url::form_urlencoded::parse(message);
+        let (_, payload) = fields.find(|(name, _)| name == "payload")?;
+        serde_json::from_str(&payload).ok()
+    })
 }
 
 /// Returns what Bitbucket links to: one address each, or a list of them.
@@ -150,6 +159,22 @@ mod tests {
                 .collect();
             assert_eq!(told, expected, "{message}");
         }
-        assert!(addresses(b"payload=%7B%7D").is_empty());
+        for (message, expected) in [
+            (
+                "payload=%7B%22repository%22%3A%22https%3A%2F%2Fexample.com%2Fa%2Bb%22%7D",
+                &["example.com/a+b"][..],
+            ),
+            (
+                "a=b&payload=%7B%22url%22:%22https://example.com/r.git%22%7D&c",
+                &["example.com/r"],
+            ),
+            ("payload=%7B%7D", &[]),
+            ("payload=%7B", &[]),
+            ("other=%7B%22url%22:%22https://example.com/r.git%22%7D", &[]),
+            ("", &[]),
+        ] {
+            let told: Vec<String> = addresses(message.as_bytes()).into_iter().collect();
+            assert_eq!(told, expected, "{message}");
+        }
     }
 }

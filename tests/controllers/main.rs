@@ -9,6 +9,7 @@ mod git_server;
 mod many;
 mod mirrors;
 mod neighbours;
+mod sharing;
 mod soak;
 mod world;
 

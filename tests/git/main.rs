@@ -18,4 +18,5 @@ mod repository;
 mod scale;
 mod scene;
 mod trees;
+mod upkeep;
 mod wire;

@@ -1,5 +1,7 @@
 //! A `porch standalone` process of a benchmark's own: started, given its repository, and ended.
 
+#![allow(dead_code, reason = "each benchmark uses another part of it")]
+
 use std::{
     io::{BufRead, BufReader},
     path::Path,
@@ -23,6 +25,11 @@ pub struct Server {
 impl Server {
     /// Starts a server and returns once it says that it serves.
     pub fn start(directory: &Path) -> Self {
+        Self::start_with(directory, &[])
+    }
+
+    /// Starts a server with more flags.
+    pub fn start_with(directory: &Path, flags: &[&str]) -> Self {
         let built = option_env!("CARGO_BIN_EXE_porch").map(Into::into);
         let program = std::env::var_os("PORCH_BENCH_BINARY").or(built);
         let mut child = Command::new(program.expect("cargo builds the program for its benchmarks"))
@@ -33,6 +40,7 @@ impl Server {
                 "--data-dir",
             ])
             .arg(directory)
+            .args(flags)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

@@ -3,6 +3,7 @@
 //! Names and optionality follow upstream's published API, so that its clients work unchanged: strings, numbers,
 //! lists and maps that are empty are left out, structs are always present.
 
+mod compact;
 mod function_config;
 mod package_rev;
 mod pairs;
@@ -10,6 +11,7 @@ mod porch;
 mod repository;
 mod task;
 
+pub use compact::CompactJson;
 pub use function_config::{
     BinaryExecutor, ContainerOverrides, FunctionConfig, FunctionConfigSpec, FunctionConfigStatus,
     GoExecutor, PodExecutor, TemplateOverrides,

@@ -9,7 +9,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, Locator, Pairs, ReadinessGate, Task, is_default};
+use super::{CompactJson, Condition, Locator, Pairs, ReadinessGate, Task, is_default};
 use crate::package::Lifecycle;
 
 /// The format of [`Observed`] that this build writes: an older one is computed anew, a newer one is left alone.
@@ -101,12 +101,18 @@ pub struct UserMetadata {
     pub deletion_timestamp: Option<Time>,
     /// Who owns which field.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
-    pub managed_fields: Option<serde_json::Value>,
+    #[schemars(
+        with = "Option<serde_json::Value>",
+        extend("x-kubernetes-preserve-unknown-fields" = true)
+    )]
+    pub managed_fields: Option<CompactJson>,
     /// Who owns which file.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
-    pub files_managed_fields: Option<serde_json::Value>,
+    #[schemars(
+        with = "Option<serde_json::Value>",
+        extend("x-kubernetes-preserve-unknown-fields" = true)
+    )]
+    pub files_managed_fields: Option<CompactJson>,
 }
 
 /// The half of a record that Git says.

@@ -4,12 +4,11 @@
 
 use bytes::Bytes;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta, Time};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
 
 use crate::{
     api::{
-        self, Condition, GitLock, KptfileObserved, LATEST_LABEL, Locator, Observed,
+        self, CompactJson, Condition, GitLock, KptfileObserved, LATEST_LABEL, Locator, Observed,
         PackageMetadata, PackageRev, PackageRevision, PackageRevisionSpec, PackageRevisionStatus,
         PorchPackage, PorchPackageSpec, PorchPackageStatus,
     },
@@ -179,8 +178,8 @@ fn metadata(record: &PackageRev, observed: &Observed) -> ObjectMeta {
 }
 
 /// Returns who owns which field, as it is kept; what can't be understood is not shown.
-fn managed_fields(kept: Option<&Value>) -> Option<Vec<ManagedFieldsEntry>> {
-    Vec::deserialize(kept?).ok()
+fn managed_fields(kept: Option<&CompactJson>) -> Option<Vec<ManagedFieldsEntry>> {
+    kept?.parse()
 }
 
 /// Returns the value of a label that users see.

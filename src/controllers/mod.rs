@@ -23,7 +23,7 @@ pub use known::Repositories;
 pub use shard::Shard;
 pub use webhook::{Pushed, Webhooks};
 
-use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use jiff::{Timestamp, tz::TimeZone};
@@ -147,9 +147,4 @@ fn again(repository: Arc<Repository>, error: &Error, _: Arc<repository::Context>
     let (namespace, name) = (repository.namespace(), repository.name_any());
     tracing::warn!(namespace, name, %error, "a Repository could not be reconciled");
     Action::requeue(RETRY)
-}
-
-/// Returns the UIDs of these Repositories.
-fn uids(repositories: &[Arc<Repository>]) -> HashSet<String> {
-    repositories.iter().filter_map(|it| it.uid()).collect()
 }

@@ -130,6 +130,14 @@ impl Context {
         }
     }
 
+    /// Returns where these Repositories are; those that must change are nowhere.
+    pub fn targets(&self, repositories: &[Arc<Repository>]) -> Vec<Target> {
+        let targets = repositories
+            .iter()
+            .map(|it| Target::of(it, self.settings.allow_file));
+        targets.flatten().collect()
+    }
+
     /// Stops all managers, and waits until they have let go of everything.
     pub async fn stop(&self) {
         let entries = std::mem::take(&mut *self.entries());
@@ -409,6 +417,10 @@ pub async fn reconcile(
         match event {
             finalizer::Event::Apply(repository) => context.keep(&repository).await?,
             finalizer::Event::Cleanup(repository) => {
+                // An earlier process may have left a mirror: this one must know which.
+                if let Ok(target) = Target::of(&repository, context.settings.allow_file) {
+                    context.means.mirrors.hold(&target);
+                }
                 context
                     .release(&name_of(&repository), repository.uid())
                     .await?;

@@ -10,7 +10,6 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::{
     Error,
     repository::{Context, Name},
-    uids,
 };
 use crate::api::Repository;
 
@@ -24,7 +23,8 @@ pub async fn run(context: Arc<Context>, known: Store<Repository>) {
         // The controller never came to be, so there is nothing to sweep after.
         std::future::pending::<()>().await;
     }
-    if let Err(error) = context.means.mirrors.keep_only(&uids(&known.state())).await {
+    let targets = context.targets(&known.state());
+    if let Err(error) = context.means.mirrors.keep_only(&targets).await {
         tracing::warn!(%error, "old mirrors could not be removed");
     }
     let mut tick = interval(EVERY);

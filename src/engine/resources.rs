@@ -3,8 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
 use super::{
     Call, Engine, Error, Record,
     found::{Outline, kptfile_of},
@@ -15,7 +13,7 @@ use super::{
     write::{Base, Setback, Undertaking},
 };
 use crate::{
-    api::{PackageRev, RenderStatus, UserMetadata},
+    api::{CompactJson, PackageRev, RenderStatus, UserMetadata},
     cache::{Name, name_of},
     package::{Files, KPTFILE, Lifecycle, Violation, check_files, has_pipeline, heal},
     render::Rendered,
@@ -35,7 +33,7 @@ pub struct Wanted {
     /// The texts among them.
     pub texts: Texts,
     /// Who owns which of them, as `managedFields`; nothing if nobody is said to.
-    pub managed_fields: Option<Value>,
+    pub managed_fields: Option<CompactJson>,
 }
 
 /// What a replacement of files left.
@@ -216,8 +214,8 @@ impl Engine {
 const MOST_OWNERS: usize = 128 * 1024;
 
 /// Returns the user's half of a record with other owners of files; nothing if they are the same.
-fn owned(record: &PackageRev, owners: Option<Value>) -> Option<UserMetadata> {
-    let owners = owners.filter(|owners| owners.to_string().len() <= MOST_OWNERS);
+fn owned(record: &PackageRev, owners: Option<CompactJson>) -> Option<UserMetadata> {
+    let owners = owners.filter(|owners| owners.size() <= MOST_OWNERS);
     let known = &record.spec.metadata;
     (known.files_managed_fields != owners).then(|| UserMetadata {
         files_managed_fields: owners,
@@ -305,6 +303,8 @@ fn with_binary(texts: Texts, current: &Files, binary: &[String]) -> Files {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn files(files: &[(&str, &[u8])]) -> Files {
@@ -330,6 +330,29 @@ mod tests {
             same("umlaut.yaml", "\u{e4}: \u{f6}\n"),
         ];
         assert_eq!(texts, want.into());
+    }
+
+    #[test]
+    fn owners_of_files_are_kept_unless_there_are_too_many_to_keep() {
+        let owners = |size: usize| {
+            let empty = CompactJson::from(json!([{"manager": ""}])).size();
+            let owners = CompactJson::from(json!([{"manager": "m".repeat(size - empty)}]));
+            assert_eq!(owners.size(), size);
+            Some(owners)
+        };
+        let mut record = PackageRev::default();
+        assert!(owned(&record, None).is_none(), "nothing changes");
+        record.spec.metadata.labels = [("a".to_owned(), "b".to_owned())].into();
+        let kept = owned(&record, owners(MOST_OWNERS)).unwrap();
+        assert_eq!(kept.files_managed_fields, owners(MOST_OWNERS));
+        assert_eq!(kept.labels, record.spec.metadata.labels);
+        assert!(owned(&record, owners(MOST_OWNERS + 1)).is_none());
+        record.spec.metadata = kept;
+        assert!(owned(&record, owners(MOST_OWNERS)).is_none());
+        // What was kept is not true any more: nobody is said to own them.
+        let dropped = owned(&record, owners(MOST_OWNERS + 1)).unwrap();
+        assert_eq!(dropped.files_managed_fields, None);
+        assert_eq!(dropped.labels, record.spec.metadata.labels);
     }
 
     #[test]

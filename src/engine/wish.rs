@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Error, update::Way};
 use crate::{
-    api::{LATEST_LABEL, PackageRev, PackageRevision, UserMetadata},
+    api::{CompactJson, LATEST_LABEL, PackageRev, PackageRevision, UserMetadata},
     package::{
         Lifecycle,
         kptfile::Change,
@@ -89,10 +89,10 @@ pub fn user_metadata(record: &PackageRev, new: &RevisionInput) -> UserMetadata {
 
 /// Returns who owns which field, as an object says it.
 #[must_use]
-pub fn managed_fields(asked: &ObjectMeta) -> Option<Value> {
+pub fn managed_fields(asked: &ObjectMeta) -> Option<CompactJson> {
     let entries = asked.managed_fields.as_ref();
     let entries = entries.filter(|entries| !entries.is_empty())?;
-    Some(json!(entries))
+    Some(json!(entries).into())
 }
 
 /// Returns `other` with what changed between `from` and `to`.

@@ -23,14 +23,14 @@ const LIMIT: u64 = 4 << 30;
 /// How many ids are offered: enough that every branch and many tags are known, few enough for a server's patience.
 const OFFERS: usize = 512;
 
-/// Brings the objects of `refs` into a mirror whose refs are `known`.
+/// Brings the objects of `refs` into a mirror whose holders' refs are `known`.
 ///
 /// # Errors
 /// Every error of a server; [`Error::Local`].
 pub(super) fn fetch(
     mirror: &Mirror,
     access: &Access,
-    known: &Refs,
+    known: &[Refs],
     refs: &Refs,
 ) -> Result<(), Error> {
     let odb = mirror.odb()?;
@@ -39,7 +39,7 @@ pub(super) fn fetch(
         return Ok(());
     }
     if let Some(directory) = access.address.directory() {
-        copy(mirror, &open_local(&directory)?, &wants)?;
+        copy(mirror, &open_local(&directory)?, (&wants, known))?;
         return settled(&odb, refs);
     }
     let talk = Talk::new(access)?;
@@ -73,6 +73,16 @@ fn ask(
     }
 }
 
+/// Returns whether everything that these refs point at is there.
+///
+/// # Errors
+/// [`Error::Corrupt`].
+pub(super) fn has_all(odb: &Odb<'_>, refs: &Refs) -> Result<bool, Error> {
+    let refreshed = odb.refresh();
+    refreshed.map_err(|error| Error::Corrupt(error.message().into()))?;
+    Ok(lacking(odb, refs).is_empty())
+}
+
 /// Returns the ids of `refs` whose objects are not there.
 fn lacking(odb: &Odb<'_>, refs: &Refs) -> BTreeSet<Oid> {
     let ids = refs
@@ -98,8 +108,8 @@ fn settled(odb: &Odb<'_>, refs: &Refs) -> Result<(), Error> {
 }
 
 /// Returns ids that the mirror holds with all their history, most useful first: branches, then the tags that are left.
-fn offers(odb: &Odb<'_>, known: &Refs, refs: &Refs) -> Vec<Oid> {
-    let heads = |refs: &'_ Refs, heads: bool| -> Vec<Oid> {
+fn offers(odb: &Odb<'_>, known: &[Refs], refs: &Refs) -> Vec<Oid> {
+    let some = |refs: &Refs, heads: bool| -> Vec<Oid> {
         let names = refs
             .iter()
             .rev()
@@ -108,10 +118,11 @@ fn offers(odb: &Odb<'_>, known: &Refs, refs: &Refs) -> Vec<Oid> {
             .filter_map(|(_, target)| Oid::from_str(&target.commit).ok())
             .collect()
     };
+    let all = |heads: bool| known.iter().flat_map(move |refs| some(refs, heads));
     let mut seen = BTreeSet::new();
-    [heads(known, true), heads(refs, true), heads(known, false)]
-        .concat()
-        .into_iter()
+    all(true)
+        .chain(some(refs, true))
+        .chain(all(false))
         .filter(|id| seen.insert(*id) && odb.exists_ext(*id, OdbLookupFlags::NO_REFRESH))
         .take(OFFERS)
         .collect()
@@ -221,7 +232,11 @@ fn first_of_zero<R: Read>(
 }
 
 /// Copies objects from a repository of this machine.
-fn copy(mirror: &Mirror, from: &git2::Repository, wants: &BTreeSet<Oid>) -> Result<(), Error> {
+fn copy(
+    mirror: &Mirror,
+    from: &git2::Repository,
+    (wants, known): (&BTreeSet<Oid>, &[Refs]),
+) -> Result<(), Error> {
     let odb = mirror.odb()?;
     let mut pack = packs::writer(mirror, &odb)?;
     let failed = |error: git2::Error| Error::Protocol(error.message().to_string());
@@ -238,7 +253,7 @@ fn copy(mirror: &Mirror, from: &git2::Repository, wants: &BTreeSet<Oid>) -> Resu
             walk.push(commit.id()).map_err(failed)?;
         }
     }
-    for id in shared(mirror, from)? {
+    for id in shared(&odb, from, known) {
         walk.hide(id).map_err(failed)?;
     }
     builder.insert_walk(&mut walk).map_err(failed)?;
@@ -246,12 +261,12 @@ fn copy(mirror: &Mirror, from: &git2::Repository, wants: &BTreeSet<Oid>) -> Resu
     packs::commit(pack).map(drop)
 }
 
-/// Returns the commits of the mirror's refs that the other repository has too.
-fn shared(mirror: &Mirror, from: &git2::Repository) -> Result<Vec<Oid>, Error> {
-    let (ours, known) = (mirror.odb()?, mirror.refs()?);
+/// Returns the commits that the mirror's holders know and that the other repository has too.
+fn shared(ours: &Odb<'_>, from: &git2::Repository, known: &[Refs]) -> BTreeSet<Oid> {
     let ids = known
         .iter()
+        .flat_map(Refs::iter)
         .filter_map(|(_, target)| Oid::from_str(&target.commit).ok());
-    let both = ids.filter(|id| ours.exists(*id) && from.find_commit(*id).is_ok());
-    Ok(both.collect::<BTreeSet<_>>().into_iter().collect())
+    ids.filter(|id| ours.exists(*id) && from.find_commit(*id).is_ok())
+        .collect()
 }

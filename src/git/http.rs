@@ -341,6 +341,9 @@ static SYSTEM: LazyLock<Vec<Certificate<'static>>> = LazyLock::new(|| {
         .collect()
 });
 
+/// The same, as those want them who trust nobody else: a copy for each of a thousand repositories would be large.
+static TRUSTED: LazyLock<RootCerts> = LazyLock::new(|| RootCerts::from(SYSTEM.clone()));
+
 /// Returns connections that go the way of an access.
 ///
 /// # Errors
@@ -389,18 +392,19 @@ fn roots(access: &Access) -> Result<RootCerts, Error> {
     if access.address.url().scheme() != "https" && access.proxy.is_none() {
         return Ok(RootCerts::from(Vec::new()));
     }
+    let Some(pem) = &access.ca else {
+        return Ok(TRUSTED.clone());
+    };
     let mut all = SYSTEM.clone();
-    if let Some(pem) = &access.ca {
-        let before = all.len();
-        all.extend(parse_pem(pem).filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        }));
-        if all.len() == before {
-            return Err(Error::Certificate(
-                "the CA bundle holds no certificate (PEM)".into(),
-            ));
-        }
+    let before = all.len();
+    all.extend(parse_pem(pem).filter_map(|item| match item {
+        Ok(PemItem::Certificate(certificate)) => Some(certificate),
+        _ => None,
+    }));
+    if all.len() == before {
+        return Err(Error::Certificate(
+            "the CA bundle holds no certificate (PEM)".into(),
+        ));
     }
     Ok(RootCerts::from(all))
 }

@@ -1,17 +1,14 @@
 //! A copy of a repository's refs and objects on disk. Whoever has its directory can open it; objects in it never change,
-//! so any number may read while one fetches. All refs are in one file, written whole, so that thousands cost no more
-//! than one and no name of a ref is ever the name of a file. It can be removed at any time: Git has everything.
+//! so any number may read while one fetches. It may have several holders: they share its objects, and each has its own refs,
+//! all in one file, so that no name of a ref is ever the name of a file. It can be removed at any time: Git has everything.
 
 use std::{
     fs,
-    io::{ErrorKind, Write},
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
-use super::{Access, Error, Pack, Refs, fetch, packs, prepare};
-
-/// First line of the file of refs (gitrepository-layout).
-const HEADER: &str = "# pack-refs with: peeled fully-peeled sorted ";
+use super::{Access, Error, Pack, Refs, fetch, packs, prepare, roots, upkeep};
 
 /// A repository on disk.
 pub struct Mirror {
@@ -38,6 +35,7 @@ impl Mirror {
             .initial_head("main");
         let made = git2::Repository::init_opts(directory, &options);
         let repository = made.map_err(|error| Error::local(directory, &error.message()))?;
+        upkeep::stamp(directory)?;
         Ok(Self {
             directory: directory.into(),
             repository,
@@ -99,27 +97,47 @@ impl Mirror {
         }
     }
 
-    /// Brings in every object of the given refs, then makes the mirror's refs equal to them: others go.
-    /// One fetch at a time; any number may read meanwhile.
+    /// Brings in every object of the given refs, then makes the mirror's refs equal to them: others go. For a mirror that has
+    /// one holder.
     ///
     /// # Errors
-    /// Every error of a server; [`Error::Corrupt`]; [`Error::Local`]. The mirror's refs are as they were then.
+    /// As [`Self::bring`]. The mirror's refs are as they were then.
     pub fn fetch(&self, access: &Access, refs: &Refs) -> Result<(), Error> {
-        let known = self.refs()?;
-        let fetched = fetch::fetch(self, access, &known, refs);
+        self.bring(access, refs)?;
+        self.hold("", refs)
+    }
+
+    /// Brings in every object of the given refs. One at a time; any number may read meanwhile.
+    ///
+    /// # Errors
+    /// Every error of a server; [`Error::Corrupt`]; [`Error::Local`].
+    pub fn bring(&self, access: &Access, refs: &Refs) -> Result<(), Error> {
+        // What others hold can't be read: it is not offered, and whoever holds it finds out.
+        let known = roots::all(&self.directory).into_iter().flatten();
+        let fetched = fetch::fetch(self, access, &known.collect::<Vec<_>>(), refs);
         fetched.map_err(|error| match error {
             // A pack that was damaged hides what has come in another.
             Error::Protocol(_) | Error::Unpackable(_) => {
                 packs::damage(self).map_or(error, Error::Corrupt)
             }
             other => other,
-        })?;
-        packs::tidy(self)?;
-        if known == *refs {
-            Ok(())
-        } else {
-            self.write_refs(refs)
-        }
+        })
+    }
+
+    /// Makes the refs of a holder equal to these, whose objects are here. One at a time for each holder.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`]; [`Error::Local`].
+    pub fn hold(&self, holder: &str, refs: &Refs) -> Result<(), Error> {
+        roots::replace(&self.directory, holder, refs)
+    }
+
+    /// Returns whether everything that these refs point at is here.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub fn has_all(&self, refs: &Refs) -> Result<bool, Error> {
+        fetch::has_all(&self.odb()?, refs)
     }
 
     /// Puts the objects of a pack into the mirror, so that they can be read at once and need not be fetched; no ref moves.
@@ -131,30 +149,44 @@ impl Mirror {
         if pack.is_empty() {
             return Ok(());
         }
+        // First: what nobody is known to want may be dropped.
+        roots::remember(&self.directory, &pack.commits())?;
         let odb = self.odb()?;
         let mut writer = packs::writer(self, &odb)?;
         packs::write(&mut writer, &pack.bytes())?;
         packs::commit(writer)?;
-        packs::tidy(self)?;
         let refreshed = odb.refresh();
         refreshed.map_err(|error| Error::Corrupt(error.message().into()))
     }
 
-    /// Returns the mirror's refs.
+    /// Returns the refs of a mirror that has one holder.
     ///
     /// # Errors
     /// [`Error::Corrupt`]; [`Error::Local`].
     pub fn refs(&self) -> Result<Refs, Error> {
-        let path = self.directory.join("packed-refs");
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Refs::default()),
-            Err(error) if error.kind() == ErrorKind::InvalidData => {
-                return Err(Error::Corrupt("its file of refs is not text".into()));
-            }
-            Err(error) => return Err(Error::local(&path, &error)),
-        };
-        parse_refs(&text)
+        self.refs_of("")
+    }
+
+    /// Returns the refs of a holder.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`]; [`Error::Local`].
+    pub fn refs_of(&self, holder: &str) -> Result<Refs, Error> {
+        roots::of(&self.directory, holder)
+    }
+
+    /// Forgets a holder of the mirror in a directory.
+    ///
+    /// # Errors
+    /// [`Error::Local`].
+    pub fn release(directory: &Path, holder: &str) -> Result<(), Error> {
+        roots::forget(directory, holder)
+    }
+
+    /// Returns the holders of the mirror in a directory.
+    #[must_use]
+    pub fn holders(directory: &Path) -> Vec<String> {
+        roots::holders(directory)
     }
 
     /// Returns whether the mirror holds a commit, so that nothing need be fetched to read it.
@@ -199,43 +231,4 @@ impl Mirror {
     pub(super) fn repository(&self) -> &git2::Repository {
         &self.repository
     }
-
-    /// Writes the file of refs beside the old one and puts it in its place.
-    fn write_refs(&self, refs: &Refs) -> Result<(), Error> {
-        let path = self.directory.join("packed-refs");
-        let fresh = self.directory.join("packed-refs.new");
-        let failed = |error: std::io::Error| Error::local(&path, &error);
-        let mut file = fs::File::create(&fresh).map_err(failed)?;
-        file.write_all(print_refs(refs).as_bytes())
-            .map_err(failed)?;
-        file.sync_all().map_err(failed)?;
-        fs::rename(&fresh, &path).map_err(failed)
-    }
-}
-
-fn print_refs(refs: &Refs) -> String {
-    let mut out = format!("{HEADER}\n");
-    for (name, target) in refs.iter() {
-        out.extend([&target.id, " ", name, "\n"]);
-        if target.commit != target.id {
-            out.extend(["^", &target.commit, "\n"]);
-        }
-    }
-    out
-}
-
-fn parse_refs(text: &str) -> Result<Refs, Error> {
-    let mut refs = Refs::default();
-    let mut last = "";
-    for line in text.lines().filter(|line| !line.starts_with('#')) {
-        if let Some(commit) = line.strip_prefix('^') {
-            refs.peel(last, commit);
-        } else if let Some((id, name)) = line.split_once(' ') {
-            refs.insert(name, id, None);
-            last = name;
-        } else {
-            return Err(Error::Corrupt("its file of refs cannot be read".into()));
-        }
-    }
-    Ok(refs)
 }

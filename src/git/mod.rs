@@ -29,6 +29,7 @@ mod receive;
 mod refs;
 mod report;
 mod resolve;
+mod roots;
 mod scan;
 mod seed;
 mod ssh;
@@ -36,6 +37,7 @@ mod ssh_open;
 mod talk;
 mod tree;
 mod tree_write;
+mod upkeep;
 mod verdict;
 mod walk;
 mod workbench;
@@ -57,6 +59,7 @@ pub use push::{Pushed, RefEdit, Refusal, Refused, push};
 pub use refs::{RefTarget, Refs};
 pub use scan::{Found, Reading, Scan, Scanner, Skipped, Unread};
 pub use seed::{Step, seed};
+pub use upkeep::{Due, Kept};
 pub use workbench::Workbench;
 
 /// What goes wrong with a repository, by what can be done next. No message holds a credential.

@@ -95,6 +95,14 @@ impl Pack {
         out
     }
 
+    /// Returns the commits among the objects.
+    pub(super) fn commits(&self) -> Vec<Oid> {
+        let commits = self
+            .objects()
+            .filter(|object| object.kind == ObjectType::Commit);
+        commits.map(|object| object.id).collect()
+    }
+
     /// Returns the objects.
     pub(super) fn objects(&self) -> impl Iterator<Item = &Arc<Object>> {
         self.objects.values()

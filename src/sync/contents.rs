@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kube::{Api, Client};
 
-use super::{Error, Mirrors, Target, mirrors::Place, secrets};
+use super::{Error, Mirrors, Target, secrets, store::Place};
 use crate::{
     api::{Observed, PackageRev, Repository},
     git::{self, Limits, Mirror},
@@ -52,7 +52,8 @@ impl Contents {
     /// # Errors
     /// As [`Contents::files`].
     pub async fn file_count(&self, record: &PackageRev) -> Result<usize, Error> {
-        let place = self.mirrors.place(&record.spec.repository.uid);
+        let place = self.mirrors.known_place(&record.spec.repository.uid);
+        let place = place.ok_or_else(|| Error::Unavailable("nobody has read them yet".into()))?;
         let count = self.try_read(&place, observed(record)?, git::file_count);
         count.await.map_err(told)
     }
@@ -63,18 +64,19 @@ impl Contents {
         deed: fn(&Mirror, &str) -> Result<T, git::Error>,
     ) -> Result<T, Error> {
         let observed = observed(record)?;
-        let place = self.mirrors.place(&record.spec.repository.uid);
+        let place = self.place(record).await.map_err(told)?;
         match self.try_read(&place, observed, deed).await {
             Err(Error::Git(git::Error::Corrupt(_))) => {}
             other => return other.map_err(told),
         }
-        self.fetch(record, &place).await.map_err(told)?;
+        let place = self.fetch(record).await.map_err(told)?;
+        let age = place.store.age();
         match self.try_read(&place, observed, deed).await {
             // What is there is damaged, or nobody has what is wanted: only a new mirror tells.
-            Err(Error::Git(git::Error::Corrupt(why))) if place.may_be_remade() => {
+            Err(Error::Git(git::Error::Corrupt(why))) if place.store.may_be_remade() => {
                 tracing::warn!(why, "a mirror is damaged and is made anew");
-                self.mirrors.discard(&place).await.map_err(told)?;
-                self.fetch(record, &place).await.map_err(told)?;
+                self.mirrors.discard(&place, age).await.map_err(told)?;
+                let place = self.fetch(record).await.map_err(told)?;
                 self.try_read(&place, observed, deed).await.map_err(told)
             }
             other => other.map_err(told),
@@ -93,7 +95,15 @@ impl Contents {
             .await
     }
 
-    async fn fetch(&self, record: &PackageRev, place: &Arc<Place>) -> Result<(), Error> {
+    /// Returns where the files of a record are; which mirror that is follows from its Repository.
+    async fn place(&self, record: &PackageRev) -> Result<Arc<Place>, Error> {
+        match self.mirrors.known_place(&record.spec.repository.uid) {
+            Some(place) => Ok(place),
+            None => Ok(self.mirrors.place(&self.target(record).await?)),
+        }
+    }
+
+    async fn target(&self, record: &PackageRev) -> Result<Target, Error> {
         let owner = &record.spec.repository;
         let namespace = record.metadata.namespace.as_deref().unwrap_or_default();
         let api: Api<Repository> = Api::namespaced(self.client.clone(), namespace);
@@ -103,15 +113,23 @@ impl Contents {
         if repository.metadata.uid.as_ref() != Some(&owner.uid) {
             return Err(Error::Unavailable("its Repository is gone".into()));
         }
-        let target = Target::of(&repository, self.allow_file)?;
+        Target::of(&repository, self.allow_file)
+    }
+
+    /// Brings the mirror up to what the server has now, and returns where it is.
+    async fn fetch(&self, record: &PackageRev) -> Result<Arc<Place>, Error> {
+        let target = self.target(record).await?;
+        let namespace = &target.subject.namespace;
         let keys = secrets::keys(&self.client, namespace, target.secret.as_deref()).await?;
+        let place = self.mirrors.place(&target);
         let access = self.mirrors.access(target.address, &keys);
         let refs = self
             .mirrors
             .list_refs(access.clone())
             .await?
             .relevant(&target.subject.scope);
-        self.mirrors.fetch(place, access, refs).await.map(|_| ())
+        self.mirrors.fetch(&place, access, refs).await?;
+        Ok(place)
     }
 }
 

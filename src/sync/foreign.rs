@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{Error, Means, mirrors::Place, secrets};
+use super::{Error, Means, secrets, store::Place};
 use crate::{
     api::{GitLock, GitPackage},
     git::{self, Access, Address, Limits, Mirror, RefTarget, Refs, Workbench},
@@ -41,7 +41,7 @@ pub async fn foreign(
     let directory = directory(&source.directory)?;
     let wanted = choose(&refs, &directory, &source.ref_).ok_or_else(|| missing(source))?;
     let id = format!("foreign-{}", Uuid::new_v4());
-    let place = means.mirrors.place(&id);
+    let place = means.mirrors.lone_place(&id);
     let read = read(means, (&place, access), (wanted, &directory), source).await;
     if let Err(error) = means.mirrors.remove(&id).await {
         tracing::warn!(%error, "what was read from elsewhere could not be removed");

@@ -19,7 +19,6 @@ use tokio::{
 
 use super::{
     Error, Mirrors, Target,
-    mirrors::Place,
     plan::{Plan, Work},
     road::{Drafted, How, Road, has_landed},
     secrets::{self, Keys},
@@ -157,7 +156,6 @@ impl Lanes {
             parts: Arc::downgrade(&self.parts),
             client: self.parts.client.clone(),
             mirrors: self.parts.mirrors.clone(),
-            place: self.parts.mirrors.place(uid),
             opened: None,
         };
         tokio::spawn(lane.run(jobs));
@@ -178,7 +176,6 @@ struct Lane {
     parts: Weak<Parts>,
     client: Client,
     mirrors: Mirrors,
-    place: Arc<Place>,
     /// Open connections, for as long as the address and the credentials are the same.
     opened: Option<(Address, Keys, Access)>,
 }
@@ -264,7 +261,7 @@ impl Lane {
         };
         Ok(Road {
             mirrors: self.mirrors.clone(),
-            place: self.place.clone(),
+            place: self.mirrors.place(target),
             target: target.clone(),
             access,
         })

@@ -15,10 +15,10 @@ use super::{
     due::due,
     fate::Fate,
     manager::{Clock, Means},
-    mirrors::Place,
     records,
     secrets::{self, Keys},
     settle::Settlement,
+    store::Place,
     sweep::{Progress, Sweep},
     weigh::{Read, weigh},
 };
@@ -51,8 +51,9 @@ pub struct Looker {
     client: Client,
     catalog: Catalog,
     mirrors: Mirrors,
-    /// The mirror of this repository.
+    /// The mirror of this repository, and how often it was made anew when the look began that is under way.
     place: Arc<Place>,
+    age: u64,
     /// Who may still finish what it began.
     processes: Processes,
     /// The time.
@@ -112,18 +113,19 @@ enum Next {
 /// # Errors
 /// What kept it from reading, or from writing.
 pub async fn look_now(means: &Means, target: &Target) -> Result<Seen, Error> {
-    let mut looker = Looker::new(means, &target.subject.uid);
+    let mut looker = Looker::new(means, target);
     looker.look(target, &|_| ()).await
 }
 
 impl Looker {
-    /// Returns one that has seen nothing yet of the repository with this UID.
-    pub fn new(means: &Means, uid: &str) -> Self {
+    /// Returns one that has seen nothing yet of this repository.
+    pub fn new(means: &Means, target: &Target) -> Self {
         Self {
             client: means.client.clone(),
             catalog: means.catalog.clone(),
             mirrors: means.mirrors.clone(),
-            place: means.mirrors.place(uid),
+            place: means.mirrors.place(target),
+            age: 0,
             processes: means.processes.clone(),
             clock: means.clock.clone(),
             scanner: None,
@@ -146,6 +148,8 @@ impl Looker {
         let access = self.access(target).await?;
         self.mirrors.admit(&access)?;
         self.sweep = Sweep::default();
+        // It may be opened with another Secret now.
+        self.place = self.mirrors.place(target);
         let (mut looks, mut made) = (0, false);
         while looks < LOOKS {
             looks += 1;
@@ -213,6 +217,7 @@ impl Looker {
         tell: &(dyn Fn(Progress) + Sync),
     ) -> Result<Next, Error> {
         let subject = &target.subject;
+        self.age = self.place.store.age();
         let (_, records) = self.catalog.records_of(&subject.namespace, &subject.name);
         let fingerprint = Fingerprint::of(&records);
         let refs = self.refs(target, access).await?;
@@ -414,7 +419,7 @@ impl Looker {
         self.scanner = None;
         self.settled = None;
         self.sweep = Sweep::of_a_new_mirror();
-        self.mirrors.discard(&self.place).await
+        self.mirrors.discard(&self.place, self.age).await
     }
 }
 

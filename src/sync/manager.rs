@@ -132,9 +132,10 @@ impl Manager {
             mirrors: means.mirrors.for_looks(),
             ..means.clone()
         };
-        let looker = Looker::new(&background, &subject.uid);
+        let looker = Looker::new(&background, &orders.target);
         let orders = watch::Sender::new(orders);
         let task = Task {
+            mirrors: means.mirrors.clone(),
             orders: orders.subscribe(),
             told,
             poke: poke.clone(),
@@ -200,6 +201,8 @@ impl Drop for Manager {
 }
 
 struct Task {
+    /// Tells when to begin.
+    mirrors: Mirrors,
     orders: watch::Receiver<Orders>,
     told: watch::Sender<Option<Outcome>>,
     poke: Arc<Notify>,
@@ -235,6 +238,7 @@ impl Task {
     async fn run(mut self) {
         // Without the records everything would seem new.
         self.catalog.until_ready().await;
+        self.begin().await;
         loop {
             let orders = self.orders.borrow_and_update().clone();
             let due = self.due(&orders);
@@ -246,6 +250,23 @@ impl Task {
                 self.publish(&orders);
                 self.pause(due, now).await;
             }
+        }
+    }
+
+    /// Waits until it is time for the first look. What an earlier process left settled is served meanwhile; what nobody has
+    /// read yet, and what writes left open, does not wait for the others.
+    async fn begin(&mut self) {
+        let orders = self.orders.borrow().clone();
+        let subject = &orders.target.subject;
+        let (_, records) = self.catalog.records_of(&subject.namespace, &subject.name);
+        if records.is_empty() || records.iter().any(|record| record.spec.intent.is_some()) {
+            return;
+        }
+        let mut other = self.orders.clone();
+        tokio::select! {
+            () = sleep(self.mirrors.patience()) => {}
+            () = self.poke.notified() => {}
+            _ = other.wait_for(|now| now.target != orders.target || now.run_once_at != orders.run_once_at) => {}
         }
     }
 

@@ -1,35 +1,37 @@
-//! The mirrors on disk, one for each Repository, and who may work on them. In come deeds that block; they run where
+//! The mirrors on disk, which Repository has which, and who may work on them. In come deeds that block; they run where
 //! blocking is allowed, so many at a time that a slow server, a long scan and a reader never wait for each other's kind.
 //! A mirror that is damaged is made anew; it has nothing that Git has not.
+//!
+//! Repositories share a mirror if they have the same address and nothing opens it, or the same Secret of the same namespace.
+//! Others do not, even if they could show the same password: what opens a repository also says whom to take for its server,
+//! and whoever may say that could ask for objects of which only the name is known.
 
 use std::{
     collections::{HashMap, HashSet},
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, MutexGuard,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use tokio::sync::Semaphore;
+use sha2::{Digest, Sha256};
+use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
-    Error,
+    Error, Target,
     hosts::{Asker, Hosts},
     secrets::Keys,
+    store::{Place, Store},
 };
-use crate::git::{self, Access, Address, Mirror, Proxies, Refs, Timeouts};
+use crate::git::{self, Access, Address, Due, Mirror, Proxies, Refs, Timeouts};
 
 /// How many mirrors are removed at once: whoever deletes a Repository waits for no scan.
 const REMOVALS: usize = 4;
 /// How long the end of a fetch is waited for that was told to end; it removes by itself what it leaves later.
 const PARTING: Duration = Duration::from_secs(1);
-/// How long after a mirror was made anew for readers that may be done again: a repository can lack what they want too.
-const REMADE: Duration = Duration::from_mins(10);
-/// How many handles of one mirror are kept open for readers.
-const HANDLES: usize = 4;
+/// After a start, looks at what is known already begin so far from each other, but for so many that begin at once.
+const APART: Duration = Duration::from_millis(50);
+const AT_ONCE: u32 = 20;
 /// What the name of a mirror's directory ends with.
 const SUFFIX: &str = ".git";
 
@@ -48,8 +50,8 @@ pub struct Mirrors {
 struct Parts {
     /// Where they are.
     directory: PathBuf,
-    /// Those in use, by the UID of their Repository.
-    places: Mutex<HashMap<String, Arc<Place>>>,
+    /// Those in use. Held for moments.
+    known: Mutex<Known>,
     /// Who may ask which server.
     hosts: Hosts,
     removals: Arc<Semaphore>,
@@ -57,31 +59,19 @@ struct Parts {
     scans: Arc<Semaphore>,
     /// Reads of files: somebody waits for them, so they have a gate of their own.
     reads: Arc<Semaphore>,
+    /// When the next look at what is known already begins, at the earliest.
+    next_start: Mutex<Instant>,
+    /// Upkeep: nobody waits for it, so one at a time is enough.
+    upkeep: Arc<Semaphore>,
 }
 
-/// One mirror.
-pub struct Place {
-    directory: PathBuf,
-    /// Held by whoever changes the mirror: two fetches into one would do everything twice.
-    turn: Arc<tokio::sync::Mutex<()>>,
-    /// The Repository is gone: whoever ends a deed on the mirror removes it.
-    gone: AtomicBool,
-    /// Open handles, for readers to take and give back.
-    handles: Mutex<Vec<Mirror>>,
-    /// What registered branches were when they were seen last, by full name: plans stand on that.
-    branches: Mutex<HashMap<String, Option<String>>>,
-    /// When the mirror was made anew for readers.
-    remade: Mutex<Option<Instant>>,
-}
-
-/// What a branch was when it was seen last.
-pub(super) enum Branch {
-    /// It was not looked for.
-    Unknown,
-    /// It was not there.
-    Absent,
-    /// This commit.
-    At(String),
+/// Mirrors in use.
+#[derive(Default)]
+struct Known {
+    /// By the UID of their Repository.
+    places: HashMap<String, Arc<Place>>,
+    /// By the names of their directories.
+    stores: HashMap<String, Arc<Store>>,
 }
 
 impl Mirrors {
@@ -92,11 +82,13 @@ impl Mirrors {
         let gate = |places| Arc::new(Semaphore::new(places));
         let parts = Parts {
             directory: directory.into(),
-            places: Mutex::default(),
+            known: Mutex::default(),
             hosts: Hosts::new(),
             removals: gate(REMOVALS),
             scans: gate(processors.max(2)),
             reads: gate(processors.max(2) * 2),
+            next_start: Mutex::new(Instant::now()),
+            upkeep: gate(1),
         };
         Self {
             parts: Arc::new(parts),
@@ -128,6 +120,19 @@ impl Mirrors {
         }
     }
 
+    /// Returns how long to wait before the first look at a repository that an earlier process looked at: many must not begin
+    /// at once.
+    pub(super) fn patience(&self) -> Duration {
+        let next = self.parts.next_start.lock();
+        let (mut next, now) = (
+            next.expect("nobody panics with the lock held"),
+            Instant::now(),
+        );
+        let earliest = now.checked_sub(APART * AT_ONCE).unwrap_or(now);
+        *next = (*next).max(earliest) + APART;
+        next.saturating_duration_since(now)
+    }
+
     /// Returns the access to a repository with what opens it; nothing is dialled yet.
     pub(super) fn access(&self, address: Address, keys: &Keys) -> Access {
         let (credentials, ca) = (keys.credentials.clone(), keys.ca.clone());
@@ -147,54 +152,124 @@ impl Mirrors {
         }
     }
 
-    /// Returns the place of a Repository's mirror.
-    pub(super) fn place(&self, uid: &str) -> Arc<Place> {
-        let mut places = self.places();
-        let make = || Arc::new(Place::new(self.parts.directory.join(file_name(uid))));
-        places.entry(uid.into()).or_insert_with(make).clone()
+    /// Returns the place of a Repository's mirror, which it holds from now on.
+    pub(super) fn place(&self, target: &Target) -> Arc<Place> {
+        self.settle(&target.subject.uid, &name_of(target))
     }
 
-    /// Removes the mirror of a Repository that is no more. A deed that is under way on it ends soon and removes what it
-    /// left.
+    /// Makes known which mirror a Repository has.
+    pub fn hold(&self, target: &Target) {
+        self.place(target);
+    }
+
+    /// Returns the place of a mirror that nobody else uses.
+    pub(super) fn lone_place(&self, id: &str) -> Arc<Place> {
+        self.settle(id, &format!("{id}{SUFFIX}"))
+    }
+
+    /// Returns the place of a Repository's mirror, if it is known here which one that is.
+    pub(super) fn known_place(&self, uid: &str) -> Option<Arc<Place>> {
+        self.known().places.get(uid).cloned()
+    }
+
+    fn settle(&self, uid: &str, name: &str) -> Arc<Place> {
+        let mut known = self.known();
+        let directory = self.parts.directory.join(name);
+        if let Some(place) = known.places.get(uid)
+            && place.directory() == directory
+        {
+            return place.clone();
+        }
+        let make = || Arc::new(Store::new(directory));
+        let store = known.stores.entry(name.into()).or_insert_with(make).clone();
+        store.holders().insert(uid.into());
+        let place = Arc::new(Place::new(uid, store));
+        let left = known.places.insert(uid.into(), place.clone());
+        if let Some(left) = left {
+            left.store.holders().remove(uid);
+            drop(known);
+            self.part_later(left);
+        }
+        place
+    }
+
+    /// Takes away what a Repository leaves that is opened with another Secret now.
+    fn part_later(&self, left: Arc<Place>) {
+        let mirrors = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = mirrors.part(&left).await {
+                tracing::warn!(%error, "a mirror could not be removed");
+            }
+        });
+    }
+
+    /// Takes its mirror from a Repository that is no more, and removes it unless another holds it too. A deed that is under
+    /// way for it ends soon and removes what it left.
     ///
     /// # Errors
     /// [`Error::Git`]: the disk.
     pub async fn remove(&self, uid: &str) -> Result<(), Error> {
-        let known = self.places().remove(uid);
-        let place = known
-            .unwrap_or_else(|| Arc::new(Place::new(self.parts.directory.join(file_name(uid)))));
-        place.gone.store(true, Ordering::SeqCst);
-        let turn = place.turn.clone();
-        let turn = tokio::time::timeout(PARTING, turn.lock_owned()).await;
-        blocking(&self.parts.removals, move || {
-            place.close();
-            match (Mirror::remove(&place.directory), turn) {
+        let place = {
+            let mut known = self.known();
+            let place = known.places.remove(uid);
+            if let Some(place) = &place {
+                place.store.holders().remove(uid);
+            }
+            place
+        };
+        match place {
+            Some(place) => self.part(&place).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn part(&self, place: &Arc<Place>) -> Result<(), Error> {
+        let shared = !place.store.holders().is_empty();
+        // Whoever fetches for the others is not waited for.
+        let patience = if shared { Duration::ZERO } else { PARTING };
+        let turn = place.store.turn.clone();
+        let turn = tokio::time::timeout(patience, turn.lock_owned()).await;
+        let leaving = place.clone();
+        let done = blocking(&self.parts.removals, move || {
+            match (leaving.store.leave(leaving.holder()), turn) {
                 // Whoever is still at it removes the rest.
                 (Err(_), Err(_)) => Ok(()),
                 (removed, _) => removed,
             }
-        })
-        .await
+        });
+        let done = done.await;
+        // One that somebody still works on stays known, so that who comes next waits for its turn.
+        let known = &mut *self.known();
+        let used = |store: &Arc<Store>| !store.holders().is_empty() || Arc::strong_count(store) > 1;
+        known.stores.retain(|_, store| used(store));
+        done
     }
 
     /// Removes the mirrors of all Repositories but these, such as an earlier process left.
     ///
     /// # Errors
     /// [`Error::Git`]: the disk.
-    pub async fn keep_only(&self, uids: &HashSet<String>) -> Result<(), Error> {
-        let mut kept: HashSet<String> = uids.iter().map(|uid| file_name(uid)).collect();
-        kept.extend(self.places().keys().map(|uid| file_name(uid)));
+    pub async fn keep_only(&self, targets: &[Target]) -> Result<(), Error> {
+        let mut kept: HashMap<String, HashSet<String>> = HashMap::new();
+        for target in targets {
+            let holders = kept.entry(name_of(target)).or_default();
+            holders.insert(target.subject.uid.clone());
+        }
+        for (name, store) in &self.known().stores {
+            let holders = kept.entry(name.clone()).or_default();
+            holders.extend(store.holders().iter().cloned());
+        }
         let directory = self.parts.directory.clone();
         blocking(&self.parts.removals, move || sweep(&directory, &kept)).await
     }
 
-    /// Throws a damaged mirror away, to be made anew by the next fetch.
-    pub(super) async fn discard(&self, place: &Arc<Place>) -> Result<(), Error> {
-        let turn = place.turn.clone().lock_owned().await;
+    /// Throws a damaged mirror away, to be made anew by the next fetch, unless that was done since it had this age.
+    pub(super) async fn discard(&self, place: &Arc<Place>, age: u64) -> Result<(), Error> {
+        let turn = place.store.turn.clone().lock_owned().await;
         let place = place.clone();
         blocking(&self.parts.removals, move || {
             let _turn = turn;
-            place.discard()
+            place.store.discard(age)
         })
         .await
     }
@@ -212,19 +287,74 @@ impl Mirrors {
         access: Access,
         refs: Refs,
     ) -> Result<Refs, Error> {
-        let turn = place.turn.clone().lock_owned().await;
-        let place = place.clone();
-        self.exchange(&access.clone(), move || {
+        let refs = match self.has(place, refs).await? {
+            Ok(refs) => return Ok(refs),
+            Err(refs) => refs,
+        };
+        let turn = place.store.turn.clone().lock_owned().await;
+        // Who had the turn before may have brought it.
+        let refs = match self.has(place, refs).await? {
+            Ok(refs) => return Ok(refs),
+            Err(refs) => refs,
+        };
+        let fetching = place.clone();
+        let server = access.clone();
+        let fetched = self.exchange(&server, move || {
             // The turn ends with the deed, even if nobody waits for it any more.
             let _turn = turn;
-            let fetched = place.fetch(&access, &refs);
-            if fetched.is_ok() {
-                place.note(&refs);
-            }
-            place.leave();
+            let fetched = fetching.fetch(&access, &refs);
             fetched.map(|()| refs)
-        })
-        .await
+        });
+        let fetched = fetched.await;
+        self.keep_up(place);
+        fetched
+    }
+
+    /// Returns the refs, as good if all that they reach is in a mirror.
+    async fn has(&self, place: &Arc<Place>, refs: Refs) -> Result<Result<Refs, Refs>, Error> {
+        let place = place.clone();
+        let has = move || {
+            Ok(if place.has(&refs) {
+                Ok(refs)
+            } else {
+                Err(refs)
+            })
+        };
+        blocking(&self.parts.reads, has).await
+    }
+
+    /// Sees to the packs of a mirror, in the background. Who fetches meanwhile waits for it, who reads does not.
+    pub(super) fn keep_up(&self, place: &Arc<Place>) {
+        let (place, gate) = (place.clone(), self.parts.upkeep.clone());
+        let kept = async move {
+            let store = place.store.clone();
+            let due = threaded(move || Ok(store.due())).await?;
+            if due == Due::Nothing {
+                return Ok(());
+            }
+            let permit = gate.acquire_owned().await;
+            let Ok(turn) = place.store.turn.clone().try_lock_owned() else {
+                // Whoever fetches comes by here afterwards.
+                place.store.put_off();
+                return Ok(());
+            };
+            threaded(move || {
+                let (_permit, _turn) = (permit, turn);
+                let kept = place.store.keep_up(due);
+                place.part();
+                let mirror = place.directory().display();
+                tracing::debug!(%mirror, ?kept, "the packs of a mirror were seen to");
+                kept.map(drop)
+            })
+            .await
+        };
+        tokio::spawn(async move {
+            if let Err(error) = kept.await {
+                let error: Error = error;
+                // A mirror may have gone meanwhile, and one that is damaged is found by those who read it.
+                tracing::debug!(%error, "the packs of a mirror could not be seen to");
+            }
+        });
     }
 
     /// Does something with a server.
@@ -252,7 +382,7 @@ impl Mirrors {
         deed: impl FnOnce(&Mirror) -> Result<T, git::Error> + Send + 'static,
     ) -> Result<T, Error> {
         let place = place.clone();
-        blocking(&self.parts.scans, move || deed(&place.open()?)).await
+        blocking(&self.parts.scans, move || deed(&place.store.open()?)).await
     }
 
     /// Does something short with a mirror that somebody waits for.
@@ -262,165 +392,50 @@ impl Mirrors {
         deed: impl FnOnce(&Mirror) -> Result<T, git::Error> + Send + 'static,
     ) -> Result<T, Error> {
         let place = place.clone();
-        blocking(&self.parts.reads, move || place.with(deed)).await
+        blocking(&self.parts.reads, move || place.store.with(deed)).await
     }
 
-    fn places(&self) -> MutexGuard<'_, HashMap<String, Arc<Place>>> {
-        self.parts
-            .places
-            .lock()
-            .expect("nobody panics with the lock held")
+    fn known(&self) -> MutexGuard<'_, Known> {
+        let known = self.parts.known.lock();
+        known.expect("nobody panics with the lock held")
     }
 }
 
-impl Place {
-    fn new(directory: PathBuf) -> Self {
-        Self {
-            directory,
-            turn: Arc::default(),
-            gone: AtomicBool::new(false),
-            handles: Mutex::default(),
-            branches: Mutex::default(),
-            remade: Mutex::default(),
-        }
-    }
-
-    /// Returns whether the mirror may be made anew for a reader who finds it damaged, and takes note that it is.
-    pub(super) fn may_be_remade(&self) -> bool {
-        let mut remade = self
-            .remade
-            .lock()
-            .expect("nobody panics with the lock held");
-        let may = remade.is_none_or(|at| at.elapsed() > REMADE);
-        if may {
-            *remade = Some(Instant::now());
-        }
-        may
-    }
-
-    /// Returns what a registered branch was when it was seen last.
-    pub(super) fn branch(&self, name: &str) -> Branch {
-        match self.branches().get(name) {
-            None => Branch::Unknown,
-            Some(None) => Branch::Absent,
-            Some(Some(head)) => Branch::At(head.clone()),
-        }
-    }
-
-    /// Notes what the branches are, as a fetch saw them: those that were looked for before, and those that are there.
-    fn note(&self, refs: &Refs) {
-        let mut branches = self.branches();
-        for (name, head) in branches.iter_mut() {
-            *head = refs.get(name).map(|target| target.commit.clone());
-        }
-        for (name, target) in refs.iter().filter(|(name, _)| is_branch(name)) {
-            branches.insert(name.into(), Some(target.commit.clone()));
-        }
-    }
-
-    /// Notes what a registered branch is now.
-    pub(super) fn note_branch(&self, name: String, head: Option<String>) {
-        self.branches().insert(name, head);
-    }
-
-    /// Puts what was pushed into the mirror. What can't be put there is fetched when it is needed.
-    pub(super) fn keep(&self, packs: &[git::Pack]) {
-        let kept = self.with(|mirror| packs.iter().try_for_each(|pack| mirror.keep(pack)));
-        if let Err(error) = kept {
-            tracing::warn!(mirror = %self.directory.display(), %error, "what was pushed could not be kept");
-        }
-    }
-
-    fn branches(&self) -> MutexGuard<'_, HashMap<String, Option<String>>> {
-        self.branches
-            .lock()
-            .expect("nobody panics with the lock held")
-    }
-
-    fn fetch(&self, access: &Access, refs: &Refs) -> Result<(), git::Error> {
-        let fetch = || Mirror::open(&self.directory)?.fetch(access, refs);
-        match fetch() {
-            Err(git::Error::Corrupt(why)) => {
-                tracing::warn!(mirror = %self.directory.display(), why, "a mirror is damaged and is made anew");
-                self.discard()?;
-                fetch()
-            }
-            other => other,
-        }
-    }
-
-    /// Removes the mirror, to be made anew by the next fetch.
-    fn discard(&self) -> Result<(), git::Error> {
-        self.close();
-        Mirror::remove(&self.directory)
-    }
-
-    fn open(&self) -> Result<Mirror, git::Error> {
-        let found = Mirror::find(&self.directory)?;
-        found.ok_or_else(|| git::Error::Corrupt("there is no mirror yet".into()))
-    }
-
-    fn with<T>(
-        &self,
-        deed: impl FnOnce(&Mirror) -> Result<T, git::Error>,
-    ) -> Result<T, git::Error> {
-        let kept = self.handles().pop();
-        // What is mapped of a file that was cut short can't be read, and nobody survives trying.
-        let kept = kept.and_then(|mut mirror| mirror.is_whole().then_some(mirror));
-        let mirror = match kept {
-            Some(mirror) => mirror,
-            None => self.open()?,
-        };
-        let done = deed(&mirror)?;
-        let mut handles = self.handles();
-        if handles.len() < HANDLES && !self.gone.load(Ordering::SeqCst) {
-            handles.push(mirror);
-        }
-        Ok(done)
-    }
-
-    fn leave(&self) {
-        if self.gone.load(Ordering::SeqCst)
-            && let Err(error) = self.discard()
-        {
-            tracing::warn!(%error, "a mirror could not be removed");
-        }
-    }
-
-    fn close(&self) {
-        self.handles().clear();
-    }
-
-    fn handles(&self) -> MutexGuard<'_, Vec<Mirror>> {
-        self.handles
-            .lock()
-            .expect("nobody panics with the lock held")
-    }
+/// Returns the name of the directory of a Repository's mirror: of what makes it the same as another's. The name of a Secret
+/// says nothing that is secret.
+fn name_of(target: &Target) -> String {
+    let subject = &target.subject;
+    let opened = target
+        .secret
+        .as_ref()
+        .map(|name| [&subject.namespace, name]);
+    let [namespace, secret] = opened.map_or(["", ""], |opened| opened.map(String::as_str));
+    let parts = [target.address.as_str(), namespace, secret];
+    let hash = Sha256::digest(parts.join("\n"));
+    let mut number = [0; 16];
+    number.copy_from_slice(&hash[..16]);
+    let number = u128::from_be_bytes(number);
+    format!("{number:032x}{SUFFIX}")
 }
 
-/// Returns whether a ref is a branch that is no draft, no proposal and no mark.
-fn is_branch(name: &str) -> bool {
-    let own = ["drafts/", "proposed/", "deletionProposed/"];
-    let branch = name.strip_prefix("refs/heads/");
-    branch.is_some_and(|rest| !own.iter().any(|own| rest.starts_with(own)))
-}
-
-/// Returns the name of a mirror's directory. UIDs are the cluster's, but nothing that could lead elsewhere is let through.
-fn file_name(uid: &str) -> String {
-    let harmless = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    let name: String = uid.chars().filter(|c| harmless(*c)).collect();
-    format!("{name}{SUFFIX}")
-}
-
-fn sweep(directory: &Path, kept: &HashSet<String>) -> Result<(), git::Error> {
+/// Removes what is not kept: mirrors by the names of their directories, and in each those who do not hold it.
+fn sweep(directory: &Path, kept: &HashMap<String, HashSet<String>>) -> Result<(), git::Error> {
     // A directory that does not exist holds nothing to remove.
     let Ok(entries) = std::fs::read_dir(directory) else {
         return Ok(());
     };
     for entry in entries.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name.ends_with(SUFFIX) && !kept.contains(&name) {
-            Mirror::remove(&entry.path())?;
+        let (path, name) = (entry.path(), entry.file_name());
+        let name = name.to_string_lossy().into_owned();
+        let Some(holders) = kept.get(&name) else {
+            if name.ends_with(SUFFIX) {
+                Mirror::remove(&path)?;
+            }
+            continue;
+        };
+        let left = Mirror::holders(&path).into_iter();
+        for holder in left.filter(|holder| !holders.contains(holder)) {
+            Mirror::release(&path, &holder)?;
         }
     }
     Ok(())

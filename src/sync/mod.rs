@@ -32,6 +32,7 @@ mod road;
 pub mod schedule;
 mod secrets;
 mod settle;
+mod store;
 mod subject;
 mod sweep;
 mod tally;

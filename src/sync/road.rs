@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::{
     Error, Mirrors, Target,
-    mirrors::{Branch, Place},
     plan::{Plan, View, Work, follows, join, plan},
+    store::{Branch, Place},
 };
 use crate::git::{self, Access, Pack, Pushed, RefEdit, Workbench};
 
@@ -32,12 +32,16 @@ impl Road {
     pub async fn draft(&self, works: Vec<Work>, (refs, whole): How) -> Result<Drafted, Error> {
         let scope = self.target.subject.scope.clone();
         let known = self.place.branch(&scope.branch_ref());
+        let place = self.place.clone();
         self.mirrors
             .read(&self.place, move |mirror| {
                 let head = match known {
                     Branch::At(head) => Some(head),
                     Branch::Absent => None,
-                    Branch::Unknown => mirror.refs()?.head(&scope).ok().map(|it| it.commit.clone()),
+                    Branch::Unknown => {
+                        let refs = place.refs(mirror)?;
+                        refs.head(&scope).ok().map(|it| it.commit.clone())
+                    }
                 };
                 let view = View { head, refs };
                 let mut bench = Workbench::new(mirror)?;
@@ -81,6 +85,7 @@ impl Road {
                 Ok(pushed)
             })
             .await;
+        self.mirrors.keep_up(&self.place);
         pushed.map_err(|error| match error {
             Error::Git(error) => error,
             other => git::Error::Uncertain(other.to_string()),

@@ -309,8 +309,10 @@ impl<'a> Settling<'a> {
             return record;
         };
         let new = candidate.observed();
-        if let Some(managed) = &mut user.managed_fields {
-            credit(managed, old, &new, self.now);
+        if let Some(kept) = &mut user.managed_fields {
+            let mut managed = kept.value();
+            credit(&mut managed, old, &new, self.now);
+            *kept = managed.into();
         }
         if old.git.tree != new.git.tree {
             // Which of the files they changed is not known: all are the sync manager's then.

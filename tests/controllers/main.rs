@@ -14,6 +14,7 @@ mod place;
 #[path = "../support/proxy.rs"]
 mod proxy;
 mod roads;
+mod sharing;
 mod soak;
 #[path = "../support/ssh_server.rs"]
 mod ssh_server;

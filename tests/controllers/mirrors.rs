@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    os::unix::fs::{FileExt, PermissionsExt},
+    os::unix::fs::{FileExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
 };
 
@@ -18,7 +18,7 @@ use crate::{
     world::{Git, World, condition, serve},
 };
 
-fn packs(mirror: &Path, end: &str) -> Vec<PathBuf> {
+pub fn packs(mirror: &Path, end: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(mirror.join("objects/pack")).unwrap();
     let files = entries.map(|entry| entry.unwrap().path());
     files
@@ -78,7 +78,9 @@ const DAMAGES: [Damage; 9] = [
         fs::remove_file(mirror.join("HEAD")).unwrap();
     }),
     ("refs that are none", |mirror| {
-        fs::write(mirror.join("packed-refs"), b"\xff\xfe nonsense\n").unwrap();
+        for refs in fs::read_dir(mirror.join("holders")).unwrap() {
+            fs::write(refs.unwrap().path(), b"\xff\xfe nonsense\n").unwrap();
+        }
     }),
     ("a file in its place", |mirror| {
         fs::remove_dir_all(mirror).unwrap();
@@ -86,9 +88,18 @@ const DAMAGES: [Damage; 9] = [
     }),
 ];
 
+/// Returns the directory of the mirror that a Repository holds.
+pub fn mirror_of(world: &World, uid: &str) -> PathBuf {
+    let mirrors = fs::read_dir(world.directory.path().join("cache")).unwrap();
+    let mut mirrors = mirrors.map(|entry| entry.unwrap().path());
+    mirrors
+        .find(|mirror| mirror.join("holders").join(uid).exists())
+        .unwrap()
+}
+
 /// Reads the files of a revision, and compares them with what was pushed. A look may be mending the mirror at this moment:
 /// who is told to come again comes again.
-async fn has_files(world: &World, name: &str, words: &str) {
+pub async fn has_files(world: &World, name: &str, words: &str) {
     let record = world.catalog.record("default", name).unwrap();
     let mut told = String::new();
     for _ in 0..5 {
@@ -119,7 +130,10 @@ async fn a_damaged_mirror_is_made_anew_by_itself_under_a_running_server_and_a_ne
                 let name = format!("r{number}{readers_first}{restarted}");
                 let branch = format!("side-{name}");
                 git.push(&[&format!("main:refs/heads/{branch}")]);
-                let url = server.url("origin.git");
+                // Another address of the same repository has a mirror of its own.
+                let other = world.directory.path().join(format!("{name}.git"));
+                symlink(&git.bare, other).unwrap();
+                let url = server.url(&format!("{name}.git"));
                 world
                     .register(
                         &name,
@@ -131,7 +145,7 @@ async fn a_damaged_mirror_is_made_anew_by_itself_under_a_running_server_and_a_ne
                 let version = world.catalog.record("default", &record).unwrap().uid();
                 // Somebody has it open.
                 has_files(&world, &record, "one").await;
-                damage(&world.directory.path().join(format!("cache/{uid}.git")));
+                damage(&mirror_of(&world, &uid));
                 damaged.push((what, name, branch, record, version, readers_first));
             }
         }

@@ -1,11 +1,11 @@
 //! Commits as they are made here, seen by git's command line.
 
-use std::{collections::BTreeMap, slice::from_ref};
+use std::{collections::BTreeMap, slice::from_ref, time::Duration};
 
 use porch::{
     api::{CloneTask, EditTask, InitTask, PackageRevisionRef, Task, UpgradeTask, UpstreamPackage},
     git::{
-        Error, Limits, Mirror, NewCommit, Person, Reading, Scanner, Scope, Workbench,
+        Due, Error, Limits, Mirror, NewCommit, Person, Reading, Scanner, Scope, Workbench,
         approval_message, deletion_message, list_refs, push, task_message,
     },
     package::Lifecycle,
@@ -624,6 +624,9 @@ fn a_mirror_that_keeps_every_push_stays_small() {
             .package_tree(&files(&[("x", &number.to_string())]), None)
             .unwrap();
         mirror.keep(&bench.pack()).unwrap();
+        if mirror.due() == Due::Join {
+            mirror.join_packs().unwrap();
+        }
         assert_eq!(porch::git::paths(&mirror, &tree).unwrap(), ["x"]);
     }
     let packs = std::fs::read_dir(scene.repository.mirror().join("objects/pack")).unwrap();
@@ -663,6 +666,13 @@ fn any_number_may_keep_packs_in_a_mirror_while_it_is_fetched_into_and_read() {
             scope.spawn(move || keep(thread));
         }
         scope.spawn(fetch);
+        scope.spawn(|| {
+            let mirror = Mirror::open(&directory).unwrap();
+            for _ in 0..200 {
+                mirror.join_packs().unwrap();
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
     });
     scene.mirror();
     git(&directory, &["fsck", "--full", "--strict"]);

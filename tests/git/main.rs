@@ -24,4 +24,5 @@ mod shells;
 #[path = "../support/ssh_server.rs"]
 mod ssh_server;
 mod trees;
+mod upkeep;
 mod wire;

@@ -434,36 +434,6 @@ fn a_damaged_mirror_is_told_and_a_new_one_takes_its_place() {
 }
 
 #[test]
-fn a_mirror_that_is_fetched_into_for_long_stays_small_and_whole() {
-    let repository = small();
-    let server = GitServer::http(repository.root());
-    let access = access(&server.url("bare.git"));
-    let mirror = Mirror::open(&repository.mirror()).unwrap();
-    let other = Mirror::open(&repository.mirror()).unwrap();
-    for number in 0..60 {
-        repository.write("a/x", &number.to_string());
-        repository.commit("more");
-        repository.push();
-        mirror.fetch(&access, &list_refs(&access).unwrap()).unwrap();
-    }
-    let packs = std::fs::read_dir(repository.mirror().join("objects/pack")).unwrap();
-    let packs = packs
-        .filter_map(Result::ok)
-        .filter(|file| file.path().extension().is_some_and(|end| end == "pack"));
-    assert!(packs.count() <= 41);
-    git(&repository.mirror(), &["fsck", "--full", "--strict"]);
-    let refs = mirror.refs().unwrap();
-    let scan = |mirror: &Mirror| {
-        porch::git::Scanner::new(Scope::new("main", "")).scan(mirror, &refs, &|_| true)
-    };
-    assert_eq!(
-        scan(&mirror).unwrap(),
-        scan(&other).unwrap(),
-        "one that was open all the while reads on"
-    );
-}
-
-#[test]
 fn a_repository_of_another_object_format_is_not_taken_for_an_empty_one() {
     let repository = Repository::new();
     git(

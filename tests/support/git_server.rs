@@ -293,8 +293,12 @@ async fn read(served: &Served, behaviour: &Behaviour, request: Request) -> Respo
     if asks(b"want ") {
         let before = served.behaviour.lock().unwrap().before_pack.take();
         if let Some((directory, arguments)) = before {
-            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-            git(&directory, &arguments);
+            // It may take long, and others are served meanwhile.
+            let deed = move || {
+                let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+                git(&directory, &arguments);
+            };
+            tokio::task::spawn_blocking(deed).await.unwrap();
         }
         if let Some(pack) = &behaviour.pack {
             return pack.clone().into_response();

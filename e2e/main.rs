@@ -28,6 +28,7 @@ mod figures;
 #[path = "../tests/contract/follow.rs"]
 mod follow;
 mod functions;
+mod garbage;
 #[path = "../tests/support/git_server.rs"]
 mod git_server;
 mod history;

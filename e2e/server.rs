@@ -40,6 +40,11 @@ impl Server {
         &self.rig.plane
     }
 
+    /// Returns one who comes to it directly.
+    pub fn direct(&self) -> kube::Client {
+        self.rig.replica.client(&self.rig.plane)
+    }
+
     /// Returns where it listens.
     pub fn address(&self) -> std::net::SocketAddr {
         self.rig.replica.address()

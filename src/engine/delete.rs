@@ -1,5 +1,5 @@
-//! Revisions that go. In comes a name and what must be true of its object; out goes the record as it was, gone or held by a
-//! user's finalizers. What belongs to a namespace that goes is let go of, and Git is not touched.
+//! Revisions that go. In comes a name and what must be true of its object; out goes the record as it was, gone or held by
+//! finalizers: a user's, or the one that the garbage collector takes away when dependents are gone or free. What belongs to a namespace that goes is let go of, and Git is not touched.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::{
     write::{Base, Setback, Undertaking},
 };
 use crate::{
-    api::{Observed, PackageRev, Task},
+    api::{Observed, PackageRev, Propagation, Task},
     cache::{Name, Revision, Version, version_of},
     git::{Scope, deletion_message},
     package::{Lifecycle, PLACEHOLDER, revision_uid},
@@ -31,6 +31,8 @@ pub struct Terms {
     pub uid: Option<String>,
     /// Its version.
     pub version: Option<Version>,
+    /// What becomes of its dependents, if the caller says so.
+    pub propagation: Option<Propagation>,
 }
 
 /// What became of an object that was to go.
@@ -70,10 +72,12 @@ impl Engine {
         let namespace = record.metadata.namespace.clone().unwrap_or_default();
         let standing = self.standing(&namespace).await?;
         if standing == Standing::Active {
-            self.may_go(&record)?;
+            self.may_be_deleted(&record, call)?;
         }
-        if !record.spec.metadata.finalizers.is_empty() {
-            return self.hold(record, lock, call).await.map(Departed::Held);
+        let holders = self.holders(&record, terms);
+        if !holders.is_empty() {
+            let held = self.hold((record, holders), lock, call).await;
+            return held.map(Departed::Held);
         }
         if standing != Standing::Active {
             self.unregister(&record, call).await?;
@@ -82,6 +86,31 @@ impl Engine {
         let whatever = terms.version.is_none();
         self.depart((record.clone(), lock), whatever, call).await?;
         Ok(Departed::Gone(record))
+    }
+
+    /// Refuses to let go of what others count on. Whoever deletes what somebody owns may be the garbage collector, whom nobody
+    /// hears: then the revision tells why it stays.
+    fn may_be_deleted(&self, record: &PackageRev, call: &Call) -> Result<(), Error> {
+        let may = self.may_go(record);
+        if let Err(Error::Forbidden { why, .. }) = &may
+            && !record.spec.metadata.owner_references.is_empty()
+        {
+            self.tell_refusal(record, why, call);
+        }
+        may
+    }
+
+    /// Returns who holds a revision once it is to go.
+    fn holders(&self, record: &PackageRev, terms: &Terms) -> Vec<String> {
+        let nobody_collects = self.sync().processes.is_alone();
+        // Nobody would ever take the collector's finalizer away.
+        let background = |_| Propagation::Background;
+        let said = match terms.propagation {
+            said if nobody_collects => said.map(background),
+            said => said,
+        };
+        let held = record.spec.metadata.finalizers.iter();
+        Propagation::holders(said, held.map(String::as_str))
     }
 
     /// Refuses to let go of what others count on.
@@ -117,13 +146,20 @@ impl Engine {
         found.map(|(other, _)| other.name.clone())
     }
 
-    /// Marks a revision as one that is to go when nobody holds it any more.
-    async fn hold(&self, record: Record, lock: Lock, call: &Call) -> Result<Record, Setback> {
+    /// Marks a revision as one that is to go when none of these holds it any more.
+    async fn hold(
+        &self,
+        (record, holders): (Record, Vec<String>),
+        lock: Lock,
+        call: &Call,
+    ) -> Result<Record, Setback> {
         let mut metadata = record.spec.metadata.clone();
-        if metadata.deletion_timestamp.is_some() {
+        if metadata.deletion_timestamp.is_some() && metadata.finalizers == holders {
             return Ok(record);
         }
-        metadata.deletion_timestamp = Some(Time((self.sync().clock)()));
+        metadata.finalizers = holders;
+        let now = || Time((self.sync().clock)());
+        metadata.deletion_timestamp.get_or_insert_with(now);
         self.rewrite(record, metadata, lock, call).await
     }
 

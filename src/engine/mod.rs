@@ -39,6 +39,7 @@ use crate::{
     sync::{self, Contents, Feed, Lanes},
 };
 use locks::Locks;
+use report::Told;
 
 /// What an error is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,6 +173,8 @@ struct Parts {
     means: Means,
     /// Saves two requests of this process the work that only one of them can finish.
     locks: Locks,
+    /// Of what it was told that it stays.
+    told: Told,
 }
 
 /// A package revision as it is once a request is done.
@@ -184,6 +187,7 @@ impl Engine {
         let parts = Parts {
             means,
             locks: Locks::default(),
+            told: Told::default(),
         };
         Self {
             parts: Arc::new(parts),

@@ -56,6 +56,7 @@ impl Engine {
             match self.let_go((record.clone(), lock), terms, call).await {
                 Ok(departed) => return Ok(departed),
                 Err(Setback::Told(error)) => return Err(error),
+                Err(Setback::Lost(_)) if call.dry_run => return Err(Error::Modified),
                 Err(_) if terms.version.is_some() => return Err(Error::Modified),
                 Err(_) => self.moved_on(&record, call).await?,
             }
@@ -199,11 +200,8 @@ impl Engine {
         }
         self.may_go(&record)?;
         let home = self.home_of(&record).await?;
-        if call.dry_run {
-            return Ok(());
-        }
         let observed = observed(&record)?;
-        let undertaking = Undertaking {
+        let mut undertaking = Undertaking {
             work: Work {
                 deed: deed(observed, &home.target.subject.scope, whatever),
                 directory: observed.git.directory.clone(),
@@ -219,6 +217,9 @@ impl Engine {
             outline: None,
             publishes: false,
         };
+        if call.dry_run {
+            return self.rehearse(&mut undertaking, call).await;
+        }
         self.carry_out(undertaking, lock, call).await.map(|_| ())
     }
 }

@@ -78,6 +78,8 @@ impl Engine {
             match stored.await {
                 Ok(replaced) => return Ok(replaced),
                 Err(Setback::Told(error)) => return Err(error.into()),
+                // What a stranger did is not recorded for a rehearsal: it would lose again.
+                Err(Setback::Lost(_)) if call.dry_run => return Err(Error::Modified.into()),
                 Err(_) if patient => self.moved_on(&base, call).await?,
                 Err(_) => return Err(Error::Modified.into()),
             }
@@ -116,6 +118,7 @@ impl Engine {
             let mut undertaking = self.replacement(&record, &rendered.files, call).await?;
             undertaking.metadata = owners;
             if call.dry_run {
+                self.rehearse(&mut undertaking, call).await?;
                 undertaking.rehearsed(&record, Lifecycle::Draft)
             } else {
                 let done = self.carry_out(undertaking, lock, call).await?;

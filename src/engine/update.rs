@@ -170,8 +170,9 @@ impl Engine {
             } => {
                 let content = (to, content.as_slice(), taken);
                 let undertaking = self.undertake(&record, content, metadata, call);
-                let (undertaking, report) = undertaking.await?;
+                let (mut undertaking, report) = undertaking.await?;
                 if call.dry_run {
+                    self.rehearse(&mut undertaking, call).await?;
                     return Ok(undertaking.rehearsed(&record, to));
                 }
                 let done = self.carry_out(undertaking, lock, call).await?;
@@ -201,17 +202,20 @@ impl Engine {
             *late = carried(late, &record.spec.metadata, &metadata);
         }
         next.spec.metadata = metadata;
+        let namespace = next.metadata.namespace.clone().unwrap_or_default();
+        let records = Records::new(&self.sync().client, &namespace);
         if call.dry_run {
-            return Ok(Arc::new(next));
+            return match records.rehearse(&next).await {
+                Ok(()) => Ok(Arc::new(next)),
+                Err(Unwritten::Failed(error)) => Err(error.into()),
+                Err(_) => Err(Setback::Changed),
+            };
         }
         if !call.begin.may() {
             return Err(Error::TimedOut.into());
         }
         self.sync().failpoints.pass(Point::BeforeMetadata).await;
-        let namespace = next.metadata.namespace.clone().unwrap_or_default();
-        let written = Records::new(&self.sync().client, &namespace)
-            .replace(&next)
-            .await;
+        let written = records.replace(&next).await;
         self.sync().failpoints.pass(Point::AfterMetadata).await;
         drop(lock);
         match written {

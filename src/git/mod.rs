@@ -45,7 +45,7 @@ pub use list::{list_refs, list_some};
 pub use message::{approval_message, deletion_message, task_message};
 pub use mirror::Mirror;
 pub use pack::Pack;
-pub use push::{Pushed, RefEdit, Refusal, Refused, push};
+pub use push::{Pushed, RefEdit, Refusal, Refused, push, rehearse};
 pub use refs::{RefTarget, Refs};
 pub use scan::{Found, Reading, Scan, Scanner, Skipped, Unread};
 pub use seed::{Step, seed};

@@ -88,6 +88,15 @@ pub(super) fn send(access: &Access, pack: &Pack, edits: &[RefEdit]) -> Result<An
     }
 }
 
+/// Asks the server whether it takes pushes, and returns the refusals of these edits if some are beyond it; nothing is sent.
+///
+/// # Errors
+/// Every error of a server.
+pub(super) fn ask(access: &Access, edits: &[RefEdit]) -> Result<Vec<Refused>, Error> {
+    let abilities = learn(Talk::new(access)?)?;
+    Ok(unable(&abilities, edits))
+}
+
 /// Asks the server what it can do, then sends.
 fn ask_and_send(talk: Talk<'_>, pack: &Pack, edits: &[RefEdit]) -> Result<Answer, Error> {
     let abilities = learn(talk)?;

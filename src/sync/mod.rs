@@ -28,6 +28,7 @@ mod patience;
 mod plan;
 mod processes;
 mod records;
+mod rehearsal;
 mod road;
 pub mod schedule;
 mod secrets;

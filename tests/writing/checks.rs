@@ -54,6 +54,7 @@ checks![
     strangers::a_strangers_push_is_never_overwritten,
     strangers::locked_refs,
     strangers::servers_that_refuse,
+    strangers::dry_runs_ask_the_git_server,
     strangers::a_server_that_is_gone,
     strangers::answers_that_are_lost_or_late,
 ];

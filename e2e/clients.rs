@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::{
     copy::Chance,
     desk::{Desk, MERGE},
+    forms::{self, Kubectl},
     plane::{self, eventually},
     rig::Rig,
     server::Server,
@@ -217,6 +218,19 @@ async fn programs_in_go_follow_a_day_in_the_life_of_a_repository() {
         .await;
     }
     drop(followers);
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kubectl_has_every_form_that_writes_in_a_cluster() {
+    let server = Server::start("forms").await;
+    let desk = Desk::open(&server.examined, "forms").await;
+    let kubeconfig = server.plane().directory("forms").join("admin");
+    let admin = server.plane().kubeconfig("admin", "system:masters");
+    std::fs::write(&kubeconfig, admin.to_string()).unwrap();
+    let kubectl = Kubectl::new(&kubeconfig, &desk.namespace);
+    let forms = move || forms::check(&kubectl, "r");
+    tokio::task::spawn_blocking(forms).await.unwrap();
     server.end().await;
 }
 

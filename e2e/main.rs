@@ -27,6 +27,8 @@ mod feed;
 mod figures;
 #[path = "../tests/contract/follow.rs"]
 mod follow;
+#[path = "../tests/support/forms.rs"]
+mod forms;
 mod functions;
 mod garbage;
 #[path = "../tests/support/git_server.rs"]

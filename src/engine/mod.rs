@@ -15,6 +15,7 @@ mod records;
 mod render;
 mod report;
 mod resources;
+mod share;
 mod source;
 mod surroundings;
 mod update;
@@ -117,6 +118,8 @@ pub enum Error {
 pub struct Call {
     /// Who asks.
     pub caller: Caller,
+    /// The field manager of what changes.
+    pub manager: String,
     /// Whether nothing is to be changed: the answer is as if it were.
     pub dry_run: bool,
     /// When the caller must be answered.

@@ -44,7 +44,7 @@ use std::time::Duration;
 
 pub use aftermath::{Aftermath, agree_on_latest, settle_push};
 pub use contents::Contents;
-pub use credit::SYNC_MANAGER;
+pub use credit::{Creditor, SYNC_MANAGER, credit, credit_files};
 #[cfg(feature = "failpoints")]
 pub use failpoints::Death;
 pub use failpoints::{Failpoints, Point};

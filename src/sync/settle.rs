@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use super::{
     adopt,
     candidate::{Candidate, Known, is_same_place, lost, note, rank},
-    credit::credit,
+    credit::{Creditor, SYNC_MANAGER, credit},
     due::is_current,
     fate::Fate,
     latest,
@@ -310,7 +310,11 @@ impl<'a> Settling<'a> {
         };
         let new = candidate.observed();
         if let Some(managed) = &mut user.managed_fields {
-            credit(managed, old, &new, self.now);
+            let stranger = Creditor {
+                manager: SYNC_MANAGER,
+                now: self.now,
+            };
+            credit(managed, (old, &new), &stranger);
         }
         if old.git.tree != new.git.tree {
             // Which of the files they changed is not known: all are the sync manager's then.

@@ -41,6 +41,7 @@ checks![
     applied::what_the_kptfile_says_is_owned_too,
     applied::lifecycles_have_owners,
     applied::files_have_owners,
+    applied::what_a_write_changes_elsewhere_is_its_writers,
     applied::what_was_found_is_the_sync_managers,
     crowd::of_many_equal_writes_one_wins,
     crowd::patches_without_a_version_all_succeed,

@@ -67,3 +67,4 @@ mod traces;
 mod twins;
 #[path = "../tests/writing/upgrades.rs"]
 mod upgrades;
+mod write_figures;

@@ -227,6 +227,128 @@ fn applies(kubectl: &Kubectl, repository: &str) {
     );
 }
 
+/// Labels and annotations.
+const PAIRS: &[Form<'static>] = &[
+    ("label IT a=b", "", 0, "labeled"),
+    ("label IT a=c", "", 1, "already has a value (b)"),
+    (
+        "label IT a=c --overwrite --dry-run=server",
+        "",
+        0,
+        "labeled (server dry run)",
+    ),
+    ("get IT -o jsonpath={.metadata.labels.a}", "", 0, "b"),
+    ("label IT a=c --overwrite", "", 0, "labeled"),
+    ("get packagerevision -l a=c -o name", "", 0, "made.w1\n"),
+    ("label IT a-", "", 0, "unlabeled"),
+    ("annotate IT note=x", "", 0, "annotated"),
+    ("annotate IT note=y", "", 1, "already has a value (x)"),
+    ("annotate IT note-", "", 0, "annotated"),
+];
+
+/// Patches of every type, and an editor.
+const PATCHES: &[Form<'static>] = &[
+    (
+        "patch IT --type=merge -p {\"metadata\":{\"labels\":{\"step\":\"merged\"}}}",
+        "",
+        0,
+        "patched",
+    ),
+    (
+        "patch IT --type=merge -p {\"metadata\":{\"labels\":{\"step\":\"merged\"}}}",
+        "",
+        0,
+        "patched (no change)",
+    ),
+    (
+        "patch IT --type=json -p [{\"op\":\"test\",\"path\":\"/metadata/labels/step\",\"value\":\"x\"}]",
+        "",
+        1,
+        "The request is invalid",
+    ),
+    (
+        "patch IT --type=json -p [{\"op\":\"replace\",\"path\":\"/metadata/labels/step\",\"value\":\"stepped\"}]",
+        "",
+        0,
+        "patched",
+    ),
+    (
+        "patch IT --type=strategic -p {\"metadata\":{\"finalizers\":[\"example.com/a\"]}}",
+        "",
+        0,
+        "patched",
+    ),
+    (
+        "patch IT -p {\"metadata\":{\"finalizers\":[\"example.com/b\"]}}",
+        "",
+        0,
+        "patched",
+    ),
+    (
+        "get IT -o jsonpath={.metadata.finalizers}",
+        "",
+        0,
+        "example.com/a",
+    ),
+    (
+        "get IT -o jsonpath={.metadata.finalizers}",
+        "",
+        0,
+        "example.com/b",
+    ),
+    (
+        "patch IT --type=merge -p {\"metadata\":{\"finalizers\":null,\"labels\":{\"step\":\"edited\"}}}",
+        "",
+        0,
+        "patched",
+    ),
+    ("edit IT", "", 0, "edited"),
+    ("edit IT", "", 0, "Edit cancelled, no changes made."),
+    ("get IT -o jsonpath={.metadata.labels.step}", "", 0, "again"),
+    (
+        "patch IT --type=merge --dry-run=server -p {\"spec\":{\"lifecycle\":\"Published\"}}",
+        "",
+        1,
+        "spec.lifecycle",
+    ),
+    (
+        "patch IT --type=merge -p {\"status\":{\"conditions\":[{\"type\":\"Checked\",\"status\":\"True\"}]}}",
+        "",
+        0,
+        "patched",
+    ),
+];
+
+/// All that can be waited for.
+const WAITS: &[Form<'static>] = &[
+    (
+        "wait IT --for=condition=Checked --timeout=10s",
+        "",
+        0,
+        "condition met",
+    ),
+    (
+        "wait IT --for=condition=Checked=false --timeout=1s",
+        "",
+        1,
+        "timed out",
+    ),
+    (
+        "wait IT --for=jsonpath={.spec.lifecycle}=Draft --timeout=10s",
+        "",
+        0,
+        "condition met",
+    ),
+    ("wait IT --for=create --timeout=10s", "", 0, "condition met"),
+    (
+        "wait packagerevision/none --for=delete --timeout=10s",
+        "",
+        0,
+        "",
+    ),
+    ("rollout status IT", "", 1, ""),
+];
+
 fn changes(kubectl: &Kubectl, repository: &str) {
     let name = format!("{repository}.made.w1");
     let object = format!("packagerevision/{name}");
@@ -234,120 +356,14 @@ fn changes(kubectl: &Kubectl, repository: &str) {
     let live = kubectl.print(&of("get IT -o yaml"));
     let replaced = live.replace("step: one", "step: replaced");
     kubectl.editor("s/step: edited/step: again/");
-    let forms: &[Form] = &[
-        ("label IT a=b", "", 0, "labeled"),
-        ("label IT a=c", "", 1, "already has a value (b)"),
-        (
-            "label IT a=c --overwrite --dry-run=server",
-            "",
-            0,
-            "labeled (server dry run)",
-        ),
-        ("get IT -o jsonpath={.metadata.labels.a}", "", 0, "b"),
-        ("label IT a=c --overwrite", "", 0, "labeled"),
-        ("get packagerevision -l a=c -o name", "", 0, "made.w1\n"),
-        ("label IT a-", "", 0, "unlabeled"),
-        ("annotate IT note=x", "", 0, "annotated"),
-        ("annotate IT note=y", "", 1, "already has a value (x)"),
-        ("annotate IT note-", "", 0, "annotated"),
-        ("replace -f -", &replaced, 1, "the object has been modified"),
-        (
-            "patch IT --type=merge -p {\"metadata\":{\"labels\":{\"step\":\"merged\"}}}",
-            "",
-            0,
-            "patched",
-        ),
-        (
-            "patch IT --type=merge -p {\"metadata\":{\"labels\":{\"step\":\"merged\"}}}",
-            "",
-            0,
-            "patched (no change)",
-        ),
-        (
-            "patch IT --type=json -p [{\"op\":\"test\",\"path\":\"/metadata/labels/step\",\"value\":\"x\"}]",
-            "",
-            1,
-            "The request is invalid",
-        ),
-        (
-            "patch IT --type=json -p [{\"op\":\"replace\",\"path\":\"/metadata/labels/step\",\"value\":\"stepped\"}]",
-            "",
-            0,
-            "patched",
-        ),
-        (
-            "patch IT --type=strategic -p {\"metadata\":{\"finalizers\":[\"example.com/a\"]}}",
-            "",
-            0,
-            "patched",
-        ),
-        (
-            "patch IT -p {\"metadata\":{\"finalizers\":[\"example.com/b\"]}}",
-            "",
-            0,
-            "patched",
-        ),
-        (
-            "get IT -o jsonpath={.metadata.finalizers}",
-            "",
-            0,
-            "example.com/a",
-        ),
-        (
-            "get IT -o jsonpath={.metadata.finalizers}",
-            "",
-            0,
-            "example.com/b",
-        ),
-        (
-            "patch IT --type=merge -p {\"metadata\":{\"finalizers\":null,\"labels\":{\"step\":\"edited\"}}}",
-            "",
-            0,
-            "patched",
-        ),
-        ("edit IT", "", 0, "edited"),
-        ("edit IT", "", 0, "Edit cancelled, no changes made."),
-        ("get IT -o jsonpath={.metadata.labels.step}", "", 0, "again"),
-        (
-            "patch IT --type=merge --dry-run=server -p {\"spec\":{\"lifecycle\":\"Published\"}}",
-            "",
-            1,
-            "spec.lifecycle",
-        ),
-        (
-            "patch IT --type=merge -p {\"status\":{\"conditions\":[{\"type\":\"Checked\",\"status\":\"True\"}]}}",
-            "",
-            0,
-            "patched",
-        ),
-        (
-            "wait IT --for=condition=Checked --timeout=10s",
-            "",
-            0,
-            "condition met",
-        ),
-        (
-            "wait IT --for=condition=Checked=false --timeout=1s",
-            "",
-            1,
-            "timed out",
-        ),
-        (
-            "wait IT --for=jsonpath={.spec.lifecycle}=Draft --timeout=10s",
-            "",
-            0,
-            "condition met",
-        ),
-        ("wait IT --for=create --timeout=10s", "", 0, "condition met"),
-        (
-            "wait packagerevision/none --for=delete --timeout=10s",
-            "",
-            0,
-            "",
-        ),
-        ("rollout status IT", "", 1, ""),
-    ];
-    kubectl.check_of("IT", &object, forms);
+    kubectl.check_of("IT", &object, PAIRS);
+    kubectl.check_of(
+        "IT",
+        &object,
+        &[("replace -f -", &replaced, 1, "the object has been modified")],
+    );
+    kubectl.check_of("IT", &object, PATCHES);
+    kubectl.check_of("IT", &object, WAITS);
     let live = kubectl.print(&of("get IT -o yaml"));
     let replaced = live.replace("step: again", "step: replaced");
     let other = live
@@ -370,6 +386,54 @@ fn changes(kubectl: &Kubectl, repository: &str) {
         ),
     ]);
 }
+
+/// Other writes of files.
+const FILES: &[Form<'static>] = &[
+    ("edit IT", "", 0, "edited"),
+    (
+        "get IT -o jsonpath={.spec.resources.notes\\.txt}",
+        "",
+        0,
+        "edited",
+    ),
+    (
+        "patch IT --type=json -p [{\"op\":\"add\",\"path\":\"/spec/resources/a.txt\",\"value\":\"a\"}]",
+        "",
+        0,
+        "patched",
+    ),
+    (
+        "patch IT --type=strategic -p {\"spec\":{\"resources\":{\"b.txt\":\"b\"}}}",
+        "",
+        0,
+        "patched",
+    ),
+    (
+        "patch IT --type=merge --dry-run=server -p {\"spec\":{\"resources\":{\"b.txt\":null}}}",
+        "",
+        0,
+        "patched",
+    ),
+    (
+        "patch IT --type=merge -p {\"spec\":{\"resources\":{\"a.txt\":null}}}",
+        "",
+        0,
+        "patched",
+    ),
+    (
+        "get IT -o jsonpath={.spec.resources.a\\.txt}{.spec.resources.b\\.txt}",
+        "",
+        0,
+        "b",
+    ),
+    ("delete IT", "", 1, "not"),
+    (
+        "apply --server-side --validate=strict -f -",
+        "apiVersion: porch.kpt.dev/v1alpha1\nkind: PackageRevisionResources\nmetadata: {name: x}\nspec: {files: 1}\n",
+        1,
+        "files",
+    ),
+];
 
 fn files(kubectl: &Kubectl, repository: &str) {
     let name = format!("{repository}.made.w1");
@@ -415,53 +479,10 @@ fn files(kubectl: &Kubectl, repository: &str) {
             0,
             "serverside-applied",
         ),
-        ("edit IT", "", 0, "edited"),
-        (
-            "get IT -o jsonpath={.spec.resources.notes\\.txt}",
-            "",
-            0,
-            "edited",
-        ),
-        (
-            "patch IT --type=json -p [{\"op\":\"add\",\"path\":\"/spec/resources/a.txt\",\"value\":\"a\"}]",
-            "",
-            0,
-            "patched",
-        ),
-        (
-            "patch IT --type=strategic -p {\"spec\":{\"resources\":{\"b.txt\":\"b\"}}}",
-            "",
-            0,
-            "patched",
-        ),
-        (
-            "patch IT --type=merge --dry-run=server -p {\"spec\":{\"resources\":{\"b.txt\":null}}}",
-            "",
-            0,
-            "patched",
-        ),
-        (
-            "patch IT --type=merge -p {\"spec\":{\"resources\":{\"a.txt\":null}}}",
-            "",
-            0,
-            "patched",
-        ),
-        (
-            "get IT -o jsonpath={.spec.resources.a\\.txt}{.spec.resources.b\\.txt}",
-            "",
-            0,
-            "b",
-        ),
-        ("create -f -", &one, 1, "not"),
-        ("delete IT", "", 1, "not"),
-        (
-            "apply --server-side --validate=strict -f -",
-            "apiVersion: porch.kpt.dev/v1alpha1\nkind: PackageRevisionResources\nmetadata: {name: x}\nspec: {files: 1}\n",
-            1,
-            "files",
-        ),
     ];
     kubectl.check_of("IT", &object, forms);
+    kubectl.check_of("IT", &object, FILES);
+    kubectl.check(&[("create -f -", &one, 1, "not")]);
     let live = kubectl.print(&of("get IT -o yaml"));
     assert!(!live.contains("a.txt"), "{live}");
     let replaced = live.replace("b.txt: b", "b.txt: c");
@@ -477,111 +498,119 @@ fn files(kubectl: &Kubectl, repository: &str) {
     ]);
 }
 
+/// Deletions in all forms; `R.` is the Repository.
+const DELETIONS: &[Form<'static>] = &[
+    (
+        "delete packagerevision/R.d1.w1 --dry-run=server",
+        "",
+        0,
+        "deleted",
+    ),
+    ("get packagerevision/R.d1.w1 -o name", "", 0, "d1.w1"),
+    (
+        "delete packagerevision/R.d1.w1 --cascade=foreground --timeout=180s",
+        "",
+        0,
+        "deleted",
+    ),
+    ("get packagerevision/R.d1.w1", "", 1, "NotFound"),
+    (
+        "delete packagerevision/R.d2.w1 --cascade=orphan --timeout=180s",
+        "",
+        0,
+        "deleted",
+    ),
+    (
+        "delete packagerevision/R.d3.w1 --cascade=background --wait=false",
+        "",
+        0,
+        "deleted",
+    ),
+    (
+        "wait packagerevision/R.d3.w1 --for=delete --timeout=180s",
+        "",
+        0,
+        "",
+    ),
+    ("delete packagerevision/R.d3.w1", "", 1, "NotFound"),
+    (
+        "delete packagerevision/R.d3.w1 --ignore-not-found",
+        "",
+        0,
+        "",
+    ),
+    (
+        "label packagerevision/R.d4.w1 step=held --overwrite",
+        "",
+        0,
+        "labeled",
+    ),
+    (
+        "patch packagerevision/R.d4.w1 --type=merge -p {\"metadata\":{\"finalizers\":[\"example.com/a\"]}}",
+        "",
+        0,
+        "patched",
+    ),
+    (
+        "delete packagerevision -l step=held --timeout=1s",
+        "",
+        1,
+        "timed out",
+    ),
+    (
+        "get packagerevisionresources/R.d4.w1 -o name",
+        "",
+        0,
+        "d4.w1",
+    ),
+    (
+        "patch packagerevision/R.d4.w1 --type=merge -p {\"metadata\":{\"finalizers\":null}}",
+        "",
+        0,
+        "patched",
+    ),
+    (
+        "wait packagerevision/R.d4.w1 --for=delete --timeout=180s",
+        "",
+        0,
+        "",
+    ),
+    (
+        "delete packagerevision -l step=bin --field-selector spec.packageName=d5 --timeout=180s",
+        "",
+        0,
+        "d5.w1\" deleted",
+    ),
+];
+
+/// Deletions of whatever is there.
+const DELETIONS_OF_ALL: &[Form<'static>] = &[
+    (
+        "get packagerevision -l step=bin",
+        "",
+        0,
+        "No resources found",
+    ),
+    (
+        "delete packagerevision --all --timeout=180s",
+        "",
+        1,
+        "must be proposed for deletion",
+    ),
+    (
+        "get packagerevision --field-selector spec.lifecycle=Draft",
+        "",
+        0,
+        "No resources found",
+    ),
+];
+
 fn deletions(kubectl: &Kubectl, repository: &str) {
     let all = ["d1", "d2", "d3", "d4", "d5", "d6"].map(|package| draft(repository, package, "bin"));
     let last = &all[5];
     kubectl.check(&[("create -f -", &all.join("---\n"), 0, "d6.w1 created")]);
-    let forms: &[Form] = &[
-        (
-            "delete packagerevision/R.d1.w1 --dry-run=server",
-            "",
-            0,
-            "deleted",
-        ),
-        ("get packagerevision/R.d1.w1 -o name", "", 0, "d1.w1"),
-        (
-            "delete packagerevision/R.d1.w1 --cascade=foreground --timeout=180s",
-            "",
-            0,
-            "deleted",
-        ),
-        ("get packagerevision/R.d1.w1", "", 1, "NotFound"),
-        (
-            "delete packagerevision/R.d2.w1 --cascade=orphan --timeout=180s",
-            "",
-            0,
-            "deleted",
-        ),
-        (
-            "delete packagerevision/R.d3.w1 --cascade=background --wait=false",
-            "",
-            0,
-            "deleted",
-        ),
-        (
-            "wait packagerevision/R.d3.w1 --for=delete --timeout=180s",
-            "",
-            0,
-            "",
-        ),
-        ("delete packagerevision/R.d3.w1", "", 1, "NotFound"),
-        (
-            "delete packagerevision/R.d3.w1 --ignore-not-found",
-            "",
-            0,
-            "",
-        ),
-        (
-            "label packagerevision/R.d4.w1 step=held --overwrite",
-            "",
-            0,
-            "labeled",
-        ),
-        (
-            "patch packagerevision/R.d4.w1 --type=merge -p {\"metadata\":{\"finalizers\":[\"example.com/a\"]}}",
-            "",
-            0,
-            "patched",
-        ),
-        (
-            "delete packagerevision -l step=held --timeout=1s",
-            "",
-            1,
-            "timed out",
-        ),
-        (
-            "get packagerevisionresources/R.d4.w1 -o name",
-            "",
-            0,
-            "d4.w1",
-        ),
-        (
-            "patch packagerevision/R.d4.w1 --type=merge -p {\"metadata\":{\"finalizers\":null}}",
-            "",
-            0,
-            "patched",
-        ),
-        (
-            "wait packagerevision/R.d4.w1 --for=delete --timeout=180s",
-            "",
-            0,
-            "",
-        ),
-        (
-            "delete packagerevision -l step=bin --field-selector spec.packageName=d5 --timeout=180s",
-            "",
-            0,
-            "d5.w1\" deleted",
-        ),
-        ("delete -f - --now", last, 0, "d6.w1\" deleted"),
-        (
-            "get packagerevision -l step=bin",
-            "",
-            0,
-            "No resources found",
-        ),
-        (
-            "delete packagerevision --all --timeout=180s",
-            "",
-            1,
-            "must be proposed for deletion",
-        ),
-        (
-            "get packagerevision --field-selector spec.lifecycle=Draft",
-            "",
-            0,
-            "No resources found",
-        ),
-    ];
-    kubectl.check_of("R.", &format!("{repository}."), forms);
+    let place = format!("{repository}.");
+    kubectl.check_of("R.", &place, DELETIONS);
+    kubectl.check(&[("delete -f - --now", last, 0, "d6.w1\" deleted")]);
+    kubectl.check_of("R.", &place, DELETIONS_OF_ALL);
 }

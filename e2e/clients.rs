@@ -6,6 +6,7 @@ use std::{
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    time::Duration,
 };
 
 use porch::package::Lifecycle;
@@ -13,7 +14,9 @@ use serde_json::{Value, json};
 
 use crate::{
     copy::Chance,
-    desk::{Desk, MERGE},
+    desk::{Desk, JSON, MERGE},
+    forms::{self, Kubectl},
+    git_server::Behaviour,
     plane::{self, eventually},
     rig::Rig,
     server::Server,
@@ -217,6 +220,130 @@ async fn programs_in_go_follow_a_day_in_the_life_of_a_repository() {
         .await;
     }
     drop(followers);
+    server.end().await;
+}
+
+/// Runs the program in one of the ways that follow nothing, with these lines on its input; returns the lines it printed.
+async fn write(kubeconfig: &Path, words: &[String], lines: Vec<Value>) -> Vec<Value> {
+    let program = tokio::task::spawn_blocking(build).await.unwrap();
+    let mut command = Command::new(program);
+    command
+        .arg(format!("-kubeconfig={}", kubeconfig.display()))
+        .args(words)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let run = move || {
+        let mut child = command.spawn().unwrap();
+        let mut asked = child.stdin.take().unwrap();
+        for line in lines {
+            writeln!(asked, "{line}").unwrap();
+        }
+        drop(asked);
+        child.wait_with_output().unwrap()
+    };
+    let done = tokio::task::spawn_blocking(run).await.unwrap();
+    let told = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{told}");
+    let printed = String::from_utf8(done.stdout).unwrap();
+    let read = |line: &str| serde_json::from_str(line).unwrap();
+    printed.lines().map(read).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn programs_in_go_try_again_until_nothing_is_lost() {
+    let server = Server::start("contend").await;
+    let desk = Desk::open(&server.examined, "contend").await;
+    desk.make("p", "w1", json!({})).await;
+    let words = [
+        "-way=contend".into(),
+        format!("-namespace={}", desk.namespace),
+        "-name=r.p.w1".into(),
+    ];
+    let told = write(&server.kubeconfig(), &words, Vec::new()).await;
+    assert_eq!(told, [json!({ "count": "48", "lines": 9 })]);
+    let stored = desk.at_home(&["show", "drafts/p/w1:p/count.txt"]);
+    assert_eq!(stored.lines().count(), 9);
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn programs_in_go_understand_what_they_are_refused_for() {
+    let few = ["--max-mutating-requests-inflight=1".to_owned()];
+    let server = Server::start_with("understood", &few).await;
+    let desk = Desk::open(&server.examined, "told").await;
+    let old = desk.make("p", "w1", json!({})).await;
+    let label = |mark: &str| json!({ "metadata": { "labels": { "mark": mark } } });
+    let uri = desk.path("packagerevisions/r.p.w1");
+    let made = desk.path("packagerevisions");
+    desk.patch("packagerevisions/r.p.w1", MERGE, &label("new"))
+        .await
+        .is(200);
+    let question = |method: &str, path: &str, type_: &str, body: &Value| {
+        let body = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
+        json!({ "Method": method, "Path": path, "Type": type_, "Body": body })
+    };
+    let draft = |package: &str| desk.draft(package, "w1", json!({}));
+    let understand = async |questions: Vec<Value>| {
+        let words = ["-way=understand".to_owned()];
+        write(&server.kubeconfig(), &words, questions).await
+    };
+    let future = format!("{uri}?resourceVersion=99999999999");
+    let told = understand(vec![
+        question("PUT", &uri, JSON, &old),
+        question("POST", &made, JSON, &draft("p")),
+        question("GET", &format!("{future}&timeout=4s"), JSON, &Value::Null),
+    ])
+    .await;
+    assert_eq!(
+        [&told[0]["conflict"], &told[1]["exists"], &told[2]["tooNew"]],
+        [true, true, true],
+        "{told:#?}"
+    );
+    assert_eq!(told[2]["timeout"], true);
+    // The Git server has no time.
+    desk.server.behave(|it| it.status = Some(503));
+    let told = understand(vec![question("POST", &made, JSON, &draft("q"))]).await;
+    assert_eq!(told[0]["unavailable"], true, "{told:#?}");
+    assert!(told[0]["delay"].as_u64().unwrap() > 0);
+    desk.server.behave(|it| *it = Behaviour::default());
+    // One write at a time is taken, and that takes long.
+    let late = Duration::from_secs(5);
+    desk.server.behave(|it| it.push_late = Some(late));
+    let slow = desk.ask("slow", "w1", json!({}));
+    let hurried = async {
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        let mut patient = question("PATCH", &uri, MERGE, &label("patient"));
+        let hasty = question("PATCH", &uri, MERGE, &label("hasty"));
+        patient["Patient"] = true.into();
+        understand(vec![hasty, patient]).await
+    };
+    let (slow, told) = tokio::join!(slow, hurried);
+    slow.is(201);
+    assert_eq!(told[0]["tooMany"], true, "{told:#?}");
+    assert_eq!(told[0]["delay"], 1);
+    assert_eq!(told[1]["ok"], true, "client-go has waited as it was told");
+    let short = format!("{made}?timeout=1s");
+    let told = understand(vec![question("POST", &short, JSON, &draft("short"))]).await;
+    assert_eq!(told[0]["timeout"], true, "{told:#?}");
+    desk.server.behave(|it| *it = Behaviour::default());
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kubectl_has_every_form_that_writes_in_a_cluster() {
+    let server = Server::start("forms").await;
+    let desk = Desk::open(&server.examined, "forms").await;
+    let kubeconfig = server.plane().directory("forms").join("admin");
+    let admin = server.plane().kubeconfig("admin", "system:masters");
+    std::fs::write(&kubeconfig, admin.to_string()).unwrap();
+    let kubectl = Kubectl::new(&kubeconfig, &desk.namespace);
+    let forms = move || forms::check(&kubectl, "r");
+    tokio::task::spawn_blocking(forms).await.unwrap();
     server.end().await;
 }
 

@@ -29,7 +29,10 @@ mod feed;
 mod figures;
 #[path = "../tests/contract/follow.rs"]
 mod follow;
+#[path = "../tests/support/forms.rs"]
+mod forms;
 mod functions;
+mod garbage;
 #[path = "../tests/support/git_server.rs"]
 mod git_server;
 mod history;
@@ -68,3 +71,4 @@ mod twins;
 mod trouble;
 #[path = "../tests/writing/upgrades.rs"]
 mod upgrades;
+mod write_figures;

@@ -20,7 +20,8 @@ pub struct Rig {
     pub plane: Arc<Alone>,
     pub replica: Arc<Replica>,
     namespace: String,
-    token: String,
+    /// What proves who the user is.
+    pub token: String,
 }
 
 /// What a client must know to come through a socket.
@@ -70,9 +71,14 @@ impl Trouble {
 
 impl Rig {
     pub async fn start(name: &str) -> Self {
+        Self::start_with(name, &[]).await
+    }
+
+    /// Starts a server with more flags.
+    pub async fn start_with(name: &str, flags: &[String]) -> Self {
         let plane = Arc::new(plane::alone().await);
         served::grant(&plane).await;
-        let replica = Arc::new(Replica::start(&plane, name).await);
+        let replica = Arc::new(Replica::start_proven(&plane, name, flags).await);
         served::register(&plane, replica.address()).await;
         let namespace = place(&plane, name).await;
         let token = user(&plane, &namespace).await;

@@ -20,8 +20,13 @@ pub struct Server {
 impl Server {
     /// Starts one; its namespaces begin with a name that is like the check's.
     pub async fn start(check: &str) -> Self {
+        Self::start_with(check, &[]).await
+    }
+
+    /// Starts one with more flags.
+    pub async fn start_with(check: &str, flags: &[String]) -> Self {
         let name: String = check.replace('_', "-").chars().take(20).collect();
-        let rig = Rig::start(name.trim_end_matches('-')).await;
+        let rig = Rig::start_with(name.trim_end_matches('-'), flags).await;
         let (subject, wire) = rig.aggregated().await;
         let examined = Examined {
             client: subject.client,
@@ -38,6 +43,21 @@ impl Server {
     /// Returns the control plane that it serves.
     pub fn plane(&self) -> &plane::Plane {
         &self.rig.plane
+    }
+
+    /// Writes how its user comes to it by himself, and returns where.
+    pub fn kubeconfig(&self) -> std::path::PathBuf {
+        let user = serde_json::json!({ "token": self.rig.token });
+        let plane = &self.rig.plane;
+        let path = plane.directory(&self.examined.prefix).join("user");
+        let kubeconfig = plane.kubeconfig_with(plane.address(), &user);
+        std::fs::write(&path, kubeconfig.to_string()).unwrap();
+        path
+    }
+
+    /// Returns one who comes to it directly.
+    pub fn direct(&self) -> kube::Client {
+        self.rig.replica.client(&self.rig.plane)
     }
 
     /// Returns where it listens.

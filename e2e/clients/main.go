@@ -4,6 +4,9 @@
 //
 // Whether informers begin with a list or with a watch that sends the list is up to client-go's own switch in the
 // environment, KUBE_FEATURE_WatchListClient.
+//
+// Two ways follow nothing: "contend" has many change one object at once, "understand" asks what it is told to and says what
+// client-go makes of the answers.
 package main
 
 import (
@@ -44,13 +47,23 @@ type copier func() ([]metav1.Object, error)
 func main() {
 	kubeconfig := flag.String("kubeconfig", "", "file that names the server")
 	namespace := flag.String("namespace", "", "namespace to follow")
-	way := flag.String("way", "informer", "informer, metadata or cache")
+	way := flag.String("way", "informer", "informer, metadata, cache, contend or understand")
+	name := flag.String("name", "", "object to contend for")
 	flag.Parse()
 	crlog.SetLogger(zap.New(zap.WriteTo(os.Stderr)))
 	config, err := clientcmd.BuildConfigFromFlags("", *kubeconfig)
 	check(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	config.QPS = -1
+	switch *way {
+	case "contend":
+		contend(ctx, config, *namespace, *name)
+		return
+	case "understand":
+		understand(ctx, config)
+		return
+	}
 	copied := follow(ctx, config, *namespace, *way)
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		tell(copied)

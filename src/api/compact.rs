@@ -20,6 +20,13 @@ impl CompactJson {
         serde_json::from_str(&self.0).ok()
     }
 
+    /// Changes what it says.
+    pub fn change(&mut self, change: impl FnOnce(&mut Value)) {
+        let mut value = self.value();
+        change(&mut value);
+        *self = value.into();
+    }
+
     /// Returns how many bytes it has as text.
     #[must_use]
     pub fn size(&self) -> usize {

@@ -8,6 +8,7 @@ mod function_config;
 mod package_rev;
 mod pairs;
 mod porch;
+mod propagation;
 mod repository;
 mod task;
 
@@ -28,6 +29,7 @@ pub use porch::{
     ReadinessGate, RenderStatus, Result, ResultField, ResultFile, ResultItem, ResultList,
     ResultResource,
 };
+pub use propagation::{FOREGROUND, ORPHAN, Propagation};
 pub use repository::{
     GitRepository, OciRepository, REPOSITORY_CONFLICT, Repository, RepositorySpec,
     RepositoryStatus, SecretRef, Sync,

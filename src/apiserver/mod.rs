@@ -69,7 +69,7 @@ pub use serve::{Certificate, Unusable, serve};
 pub use server::{Server, Settings};
 pub use shape::{List, Shape};
 pub use status::Told;
-pub use terms::{DeleteTerms, Propagation};
+pub use terms::DeleteTerms;
 pub use webhook::{Hear, Message};
 pub use write::{FieldValidation, PatchKind, Reply, Verb, Write, WriteOptions, Writer, Written};
 pub use writer::ObjectWriter;

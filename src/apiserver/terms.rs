@@ -8,22 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Failure, FieldError, Subject, Write};
-
-/// The finalizer of an object that waits for its dependents to go.
-const FOREGROUND: &str = "foregroundDeletion";
-/// The finalizer of an object whose dependents are to be set free first.
-const ORPHAN: &str = "orphan";
-
-/// What becomes of those who depend on an object that goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Propagation {
-    /// They go after it.
-    Background,
-    /// They go before it.
-    Foreground,
-    /// They stay.
-    Orphan,
-}
+use crate::api::Propagation;
 
 /// On what terms an object is to go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -133,24 +118,9 @@ impl DeleteTerms {
 
     /// Returns who holds the object once it is to go on these terms.
     fn finalizers(&self, live: &Value) -> Vec<String> {
-        let now = live["metadata"]["finalizers"].as_array();
-        let now: Vec<&str> = now
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect();
-        let ours = match self.propagation {
-            Some(Propagation::Background) => None,
-            Some(Propagation::Foreground) => Some(FOREGROUND),
-            Some(Propagation::Orphan) => Some(ORPHAN),
-            None => [ORPHAN, FOREGROUND]
-                .into_iter()
-                .find(|ours| now.contains(ours)),
-        };
-        let others = now
-            .into_iter()
-            .filter(|name| ![ORPHAN, FOREGROUND].contains(name));
-        others.chain(ours).map(String::from).collect()
+        let now = live["metadata"]["finalizers"].as_array().into_iter();
+        let now = now.flatten().filter_map(Value::as_str);
+        Propagation::holders(self.propagation, now)
     }
 }
 

@@ -172,6 +172,7 @@ fn metadata(record: &PackageRev, observed: &Observed) -> ObjectMeta {
         owner_references: (!user.owner_references.is_empty())
             .then(|| user.owner_references.clone()),
         deletion_timestamp: user.deletion_timestamp.clone(),
+        deletion_grace_period_seconds: user.deletion_timestamp.as_ref().map(|_| 0),
         managed_fields: managed_fields(user.managed_fields.as_ref()),
         ..own_metadata(record)
     }

@@ -49,8 +49,10 @@ impl Engine {
         let lock = lock.ok_or_else(|| busy(namespace, &creation))?;
         self.check_place(&name, &creation)?;
         let (source, report) = self.new_files(&creation, call).await?;
-        let undertaking = self.beginning(creation, source, call);
+        let mut undertaking = self.beginning(creation, source, call);
         if call.dry_run {
+            let rehearsed = self.rehearse(&mut undertaking, call).await;
+            rehearsed.map_err(|setback| unborn(setback, name.name))?;
             return Ok(undertaking.rehearsed_beginning());
         }
         let record = self.begin(undertaking, lock, call).await?;
@@ -68,16 +70,7 @@ impl Engine {
         match self.carry_out(undertaking, lock, call).await {
             Ok(Some(record)) => Ok(record),
             Ok(None) => Err(Error::NotFound(About::Revision(name))),
-            // Somebody made the same draft in Git, or its record.
-            Err(Setback::Changed | Setback::Told(Error::AlreadyExists(_))) => Err(exists(name)),
-            Err(Setback::Told(error)) => Err(error),
-            Err(Setback::Lost(reference)) if reference.starts_with("refs/heads/drafts/") => {
-                Err(exists(name))
-            }
-            Err(Setback::Lost(reference)) => Err(Error::Unavailable {
-                why: format!("{reference} moves faster than can be written"),
-                after: 2,
-            }),
+            Err(setback) => Err(unborn(setback, name)),
         }
     }
 
@@ -250,6 +243,20 @@ impl Undertaking {
         let found = self.outline.map(|outline| outline.found(&self.work, &plan));
         record.spec.observed = found.map(|found| observe(subject, &Refs::default(), found));
         Arc::new(record)
+    }
+}
+
+/// Returns what is told of a creation that did not come to pass.
+fn unborn(setback: Setback, name: String) -> Error {
+    match setback {
+        // Somebody made the same draft in Git, or its record.
+        Setback::Changed | Setback::Told(Error::AlreadyExists(_)) => exists(name),
+        Setback::Told(error) => error,
+        Setback::Lost(reference) if reference.starts_with("refs/heads/drafts/") => exists(name),
+        Setback::Lost(reference) => Error::Unavailable {
+            why: format!("{reference} moves faster than can be written"),
+            after: 2,
+        },
     }
 }
 

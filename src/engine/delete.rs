@@ -1,5 +1,5 @@
-//! Revisions that go. In comes a name and what must be true of its object; out goes the record as it was, gone or held by a
-//! user's finalizers. What belongs to a namespace that goes is let go of, and Git is not touched.
+//! Revisions that go. In comes a name and what must be true of its object; out goes the record as it was, gone or held by
+//! finalizers: a user's, or the one that the garbage collector takes away when dependents are gone or free. What belongs to a namespace that goes is let go of, and Git is not touched.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::{
     write::{Base, Setback, Undertaking},
 };
 use crate::{
-    api::{Observed, PackageRev, Task},
+    api::{Observed, PackageRev, Propagation, Task},
     cache::{Name, Revision, Version, version_of},
     git::{Scope, deletion_message},
     package::{Lifecycle, PLACEHOLDER, revision_uid},
@@ -31,6 +31,8 @@ pub struct Terms {
     pub uid: Option<String>,
     /// Its version.
     pub version: Option<Version>,
+    /// What becomes of its dependents, if the caller says so.
+    pub propagation: Option<Propagation>,
 }
 
 /// What became of an object that was to go.
@@ -54,6 +56,7 @@ impl Engine {
             match self.let_go((record.clone(), lock), terms, call).await {
                 Ok(departed) => return Ok(departed),
                 Err(Setback::Told(error)) => return Err(error),
+                Err(Setback::Lost(_)) if call.dry_run => return Err(Error::Modified),
                 Err(_) if terms.version.is_some() => return Err(Error::Modified),
                 Err(_) => self.moved_on(&record, call).await?,
             }
@@ -70,10 +73,12 @@ impl Engine {
         let namespace = record.metadata.namespace.clone().unwrap_or_default();
         let standing = self.standing(&namespace).await?;
         if standing == Standing::Active {
-            self.may_go(&record)?;
+            self.may_be_deleted(&record, call)?;
         }
-        if !record.spec.metadata.finalizers.is_empty() {
-            return self.hold(record, lock, call).await.map(Departed::Held);
+        let holders = self.holders(&record, terms);
+        if !holders.is_empty() {
+            let held = self.hold((record, holders), lock, call).await;
+            return held.map(Departed::Held);
         }
         if standing != Standing::Active {
             self.unregister(&record, call).await?;
@@ -82,6 +87,31 @@ impl Engine {
         let whatever = terms.version.is_none();
         self.depart((record.clone(), lock), whatever, call).await?;
         Ok(Departed::Gone(record))
+    }
+
+    /// Refuses to let go of what others count on. Whoever deletes what somebody owns may be the garbage collector, whom nobody
+    /// hears: then the revision tells why it stays.
+    fn may_be_deleted(&self, record: &PackageRev, call: &Call) -> Result<(), Error> {
+        let may = self.may_go(record);
+        if let Err(Error::Forbidden { why, .. }) = &may
+            && !record.spec.metadata.owner_references.is_empty()
+        {
+            self.tell_refusal(record, why, call);
+        }
+        may
+    }
+
+    /// Returns who holds a revision once it is to go.
+    fn holders(&self, record: &PackageRev, terms: &Terms) -> Vec<String> {
+        let nobody_collects = self.sync().processes.is_alone();
+        // Nobody would ever take the collector's finalizer away.
+        let background = |_| Propagation::Background;
+        let said = match terms.propagation {
+            said if nobody_collects => said.map(background),
+            said => said,
+        };
+        let held = record.spec.metadata.finalizers.iter();
+        Propagation::holders(said, held.map(String::as_str))
     }
 
     /// Refuses to let go of what others count on.
@@ -117,13 +147,20 @@ impl Engine {
         found.map(|(other, _)| other.name.clone())
     }
 
-    /// Marks a revision as one that is to go when nobody holds it any more.
-    async fn hold(&self, record: Record, lock: Lock, call: &Call) -> Result<Record, Setback> {
+    /// Marks a revision as one that is to go when none of these holds it any more.
+    async fn hold(
+        &self,
+        (record, holders): (Record, Vec<String>),
+        lock: Lock,
+        call: &Call,
+    ) -> Result<Record, Setback> {
         let mut metadata = record.spec.metadata.clone();
-        if metadata.deletion_timestamp.is_some() {
+        if metadata.deletion_timestamp.is_some() && metadata.finalizers == holders {
             return Ok(record);
         }
-        metadata.deletion_timestamp = Some(Time((self.sync().clock)()));
+        metadata.finalizers = holders;
+        let now = || Time((self.sync().clock)());
+        metadata.deletion_timestamp.get_or_insert_with(now);
         self.rewrite(record, metadata, lock, call).await
     }
 
@@ -163,11 +200,8 @@ impl Engine {
         }
         self.may_go(&record)?;
         let home = self.home_of(&record).await?;
-        if call.dry_run {
-            return Ok(());
-        }
         let observed = observed(&record)?;
-        let undertaking = Undertaking {
+        let mut undertaking = Undertaking {
             work: Work {
                 deed: deed(observed, &home.target.subject.scope, whatever),
                 directory: observed.git.directory.clone(),
@@ -183,6 +217,9 @@ impl Engine {
             outline: None,
             publishes: false,
         };
+        if call.dry_run {
+            return self.rehearse(&mut undertaking, call).await;
+        }
         self.carry_out(undertaking, lock, call).await.map(|_| ())
     }
 }

@@ -15,6 +15,7 @@ mod records;
 mod render;
 mod report;
 mod resources;
+mod share;
 mod source;
 mod surroundings;
 mod update;
@@ -39,6 +40,7 @@ use crate::{
     sync::{self, Contents, Feed, Lanes},
 };
 use locks::Locks;
+use report::Told;
 
 /// What an error is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,6 +118,8 @@ pub enum Error {
 pub struct Call {
     /// Who asks.
     pub caller: Caller,
+    /// The field manager of what changes.
+    pub manager: String,
     /// Whether nothing is to be changed: the answer is as if it were.
     pub dry_run: bool,
     /// When the caller must be answered.
@@ -172,6 +176,8 @@ struct Parts {
     means: Means,
     /// Saves two requests of this process the work that only one of them can finish.
     locks: Locks,
+    /// Of what it was told that it stays.
+    told: Told,
 }
 
 /// A package revision as it is once a request is done.
@@ -184,6 +190,7 @@ impl Engine {
         let parts = Parts {
             means,
             locks: Locks::default(),
+            told: Told::default(),
         };
         Self {
             parts: Arc::new(parts),

@@ -55,8 +55,24 @@ impl Records {
     /// # Errors
     /// [`Unwritten`].
     pub async fn replace(&self, record: &PackageRev) -> Result<PackageRev, Unwritten> {
+        self.put(record, &PostParams::default()).await
+    }
+
+    /// Asks whether a record could be put in place of the one with its version, and changes nothing.
+    ///
+    /// # Errors
+    /// [`Unwritten`].
+    pub async fn rehearse(&self, record: &PackageRev) -> Result<(), Unwritten> {
+        let params = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        self.put(record, &params).await.map(drop)
+    }
+
+    async fn put(&self, record: &PackageRev, params: &PostParams) -> Result<PackageRev, Unwritten> {
         let name = record.metadata.name.as_deref().unwrap_or_default();
-        let made = self.api.replace(name, &PostParams::default(), record).await;
+        let made = self.api.replace(name, params, record).await;
         made.map_err(|error| match error {
             kube::Error::Api(status) if matches!(status.code, 404 | 409) => Unwritten::Changed,
             error => failed(&error),

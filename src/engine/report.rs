@@ -1,13 +1,20 @@
 //! What is told of a render beside its files: which functions ran, when, and how long each took. To the caller in the answer, and to
-//! whoever describes the revision later as an event of Kubernetes, which nobody waits for. In come steps and records.
+//! whoever describes the revision later as an event of Kubernetes, which nobody waits for. Such an event also tells why a revision
+//! stays that its owners are gone from. In come steps and records.
 
-use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt::Write as _,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use k8s_openapi::{
     api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Time as When,
 };
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use tokio::time::Instant;
 
 use super::{Call, Engine};
 use crate::{
@@ -22,6 +29,37 @@ const DURATIONS: &str = "porch.kpt.dev/function-durations";
 const REPORTER: &str = "porch.kpt.dev/porch";
 /// Most bytes of an event's sentence: a cluster takes 1,024.
 const MOST_BYTES: usize = 1000;
+
+/// How long nothing is told again that was told of a revision. The garbage collector asks ever again.
+const SILENCE: Duration = Duration::from_mins(10);
+/// How many revisions are remembered that something was told of.
+const MOST_TOLD: usize = 4096;
+
+/// Of which revisions something was told, by the UIDs of their records, and when.
+#[derive(Debug, Default)]
+pub(super) struct Told(Mutex<HashMap<String, Instant>>);
+
+impl Told {
+    /// Returns whether it is time to tell something of a revision; then it counts as told.
+    fn is_due(&self, uid: String) -> bool {
+        let now = Instant::now();
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() >= MOST_TOLD {
+            told.retain(|_, at| now.duration_since(*at) < SILENCE);
+        }
+        if told
+            .get(&uid)
+            .is_some_and(|at| now.duration_since(*at) < SILENCE)
+        {
+            return false;
+        }
+        if told.len() >= MOST_TOLD {
+            return false;
+        }
+        told.insert(uid, now);
+        true
+    }
+}
 
 /// What functions ran, and how long each took; empty if none did.
 #[derive(Clone, Debug, Default)]
@@ -98,6 +136,29 @@ impl Engine {
         if is_nothing || call.dry_run {
             return;
         }
+        self.publish(record, report.event());
+    }
+
+    /// Tells why a revision stays that somebody wanted to go who does not listen: once in a while, however often it is asked
+    /// for.
+    pub(super) fn tell_refusal(&self, record: &PackageRev, why: &str, call: &Call) {
+        let uid = record.metadata.uid.clone().unwrap_or_default();
+        if call.dry_run || !self.parts.told.is_due(uid) {
+            return;
+        }
+        self.publish(
+            record,
+            Event {
+                type_: EventType::Warning,
+                reason: "DeletionRefused".into(),
+                note: Some(short(why)),
+                action: "Delete".into(),
+                secondary: None,
+            },
+        );
+    }
+
+    fn publish(&self, record: &PackageRev, event: Event) {
         let Some(revision) = view::package_revision(record) else {
             return;
         };
@@ -115,10 +176,9 @@ impl Engine {
         };
         // A new one each time: a recorder counts events that are alike, and keeps what the first of them said.
         let recorder = Recorder::new(self.sync().client.clone(), reporter);
-        let event = report.event();
         tokio::spawn(async move {
             if let Err(error) = recorder.publish(&event, &regarding).await {
-                tracing::warn!(%error, "a render can't be told of");
+                tracing::warn!(%error, reason = event.reason, "an event can't be told");
             }
         });
     }
@@ -154,6 +214,22 @@ mod tests {
             "annotations": {DURATIONS: "f0:v1 12.0ms, f1:v1 12.0ms"},
         });
         assert_eq!(metadata, want);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_told_is_told_again_after_a_while_only() {
+        let told = Told::default();
+        let due = |uid: &str| told.is_due(uid.into());
+        assert_eq!(
+            [due("a"), due("a"), due("b"), due("a")],
+            [true, false, true, false]
+        );
+        tokio::time::advance(SILENCE).await;
+        assert_eq!([due("a"), due("a")], [true, false]);
+        for number in 2..MOST_TOLD {
+            assert!(due(&number.to_string()), "{number}");
+        }
+        assert!(due("one more"), "what is long ago makes room");
     }
 
     #[test]

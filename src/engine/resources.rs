@@ -9,6 +9,7 @@ use super::{
     locks::Lock,
     render::{NOT_PUSHED, PUSHED, failed, is_light, only_reports},
     report::Report,
+    share,
     update::{key_of, observed, written},
     write::{Base, Setback, Undertaking},
 };
@@ -76,6 +77,8 @@ impl Engine {
             match stored.await {
                 Ok(replaced) => return Ok(replaced),
                 Err(Setback::Told(error)) => return Err(error.into()),
+                // What a stranger did is not recorded for a rehearsal: it would lose again.
+                Err(Setback::Lost(_)) if call.dry_run => return Err(Error::Modified.into()),
                 Err(_) if patient => self.moved_on(&base, call).await?,
                 Err(_) => return Err(Error::Modified.into()),
             }
@@ -112,8 +115,9 @@ impl Engine {
             self.owned_by((record, lock), owners, call).await?
         } else {
             let mut undertaking = self.replacement(&record, &rendered.files, call).await?;
-            undertaking.metadata = owners;
+            undertaking.metadata = self.shared(owners, &record, &undertaking, call)?;
             if call.dry_run {
+                self.rehearse(&mut undertaking, call).await?;
                 undertaking.rehearsed(&record, Lifecycle::Draft)
             } else {
                 let done = self.carry_out(undertaking, lock, call).await?;
@@ -130,6 +134,26 @@ impl Engine {
                 status: rendered.status,
             }),
         }
+    }
+
+    /// Returns the user's half of a record in which what the new files change of the revision is the writer's; nothing if it
+    /// stays as it is.
+    fn shared(
+        &self,
+        owners: Option<UserMetadata>,
+        record: &PackageRev,
+        undertaking: &Undertaking,
+        call: &Call,
+    ) -> Result<Option<UserMetadata>, Error> {
+        let Some(outline) = &undertaking.outline else {
+            return Ok(owners);
+        };
+        let changes_files = owners.is_some();
+        let mut metadata = owners.unwrap_or_else(|| record.spec.metadata.clone());
+        let kptfile = (observed(record)?, &outline.kptfile);
+        let now = (self.sync().clock)();
+        let changes = share::of_revision(&mut metadata, kptfile, (call, now));
+        Ok((changes || changes_files).then_some(metadata))
     }
 
     /// Writes who owns which file, where that is all that changes.

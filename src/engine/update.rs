@@ -11,6 +11,7 @@ use super::{
     locks::Lock,
     records::{Records, Unwritten},
     report::Report,
+    share,
     surroundings::Home,
     wish::{Wish, carried, wish},
     write::{Base, Setback, Undertaking},
@@ -170,8 +171,9 @@ impl Engine {
             } => {
                 let content = (to, content.as_slice(), taken);
                 let undertaking = self.undertake(&record, content, metadata, call);
-                let (undertaking, report) = undertaking.await?;
+                let (mut undertaking, report) = undertaking.await?;
                 if call.dry_run {
+                    self.rehearse(&mut undertaking, call).await?;
                     return Ok(undertaking.rehearsed(&record, to));
                 }
                 let done = self.carry_out(undertaking, lock, call).await?;
@@ -201,17 +203,20 @@ impl Engine {
             *late = carried(late, &record.spec.metadata, &metadata);
         }
         next.spec.metadata = metadata;
+        let namespace = next.metadata.namespace.clone().unwrap_or_default();
+        let records = Records::new(&self.sync().client, &namespace);
         if call.dry_run {
-            return Ok(Arc::new(next));
+            return match records.rehearse(&next).await {
+                Ok(()) => Ok(Arc::new(next)),
+                Err(Unwritten::Failed(error)) => Err(error.into()),
+                Err(_) => Err(Setback::Changed),
+            };
         }
         if !call.begin.may() {
             return Err(Error::TimedOut.into());
         }
         self.sync().failpoints.pass(Point::BeforeMetadata).await;
-        let namespace = next.metadata.namespace.clone().unwrap_or_default();
-        let written = Records::new(&self.sync().client, &namespace)
-            .replace(&next)
-            .await;
+        let written = records.replace(&next).await;
         self.sync().failpoints.pass(Point::AfterMetadata).await;
         drop(lock);
         match written {
@@ -230,7 +235,7 @@ impl Engine {
         &self,
         record: &Record,
         (to, content, taken): (Lifecycle, &[Change], i64),
-        metadata: UserMetadata,
+        mut metadata: UserMetadata,
         call: &Call,
     ) -> Result<(Undertaking, Report), Error> {
         let home = self.home_of(record).await?;
@@ -240,13 +245,16 @@ impl Engine {
         let step = if content.is_empty() && !unrendered {
             self.step(record, observed, (to, taken))?
         } else {
-            let files = self.edited(record, content).await?;
+            let current = self.files(record).await?;
+            let files = edited(current.clone(), content)?;
             let name = name_of(record).name;
             let rendered = self.rendered(files, (&name, "spec"), call).await?;
             let files;
             (files, report) = rendered;
             let kptfile = files.get(KPTFILE).map_or(&[][..], Vec::as_slice);
             outline.kptfile = kptfile_of(kptfile);
+            let now = (self.sync().clock)();
+            share::of_files(&mut metadata, (&current, &files), (call, now));
             written(observed, files, to == Lifecycle::Proposed)
         };
         let known = (home, key_of(record, observed), record.clone());
@@ -302,16 +310,6 @@ impl Engine {
         published.max().unwrap_or_default().max(0) + 1
     }
 
-    /// Returns the files of a draft with what its object says of the Kptfile.
-    async fn edited(&self, record: &Record, content: &[Change]) -> Result<Files, Error> {
-        let mut files = self.files(record).await?;
-        let kptfile = files.get(KPTFILE).cloned().unwrap_or_default();
-        let edited = kptfile::edit(&kptfile, content);
-        let edited = edited.map_err(|problem| Error::Conflict(format!("Kptfile: {problem}")))?;
-        files.insert(KPTFILE.into(), edited);
-        Ok(files)
-    }
-
     /// Returns the files of a revision.
     pub(super) async fn files(&self, record: &PackageRev) -> Result<Files, Error> {
         let read = self.means().contents.files(record).await;
@@ -327,6 +325,15 @@ impl Engine {
         })?;
         Ok(read.into_iter().collect())
     }
+}
+
+/// Returns the files of a draft with what its object says of the Kptfile.
+fn edited(mut files: Files, content: &[Change]) -> Result<Files, Error> {
+    let kptfile = files.get(KPTFILE).cloned().unwrap_or_default();
+    let edited = kptfile::edit(&kptfile, content);
+    let edited = edited.map_err(|problem| Error::Conflict(format!("Kptfile: {problem}")))?;
+    files.insert(KPTFILE.into(), edited);
+    Ok(files)
 }
 
 /// The longest wait for something that may have happened unseen.

@@ -197,24 +197,32 @@ impl Engine {
             let nothing = undertaking.aftermath(&declared.intent.id, None);
             agree_on_latest(self.sync(), &nothing, Version::default()).await;
         }
-        match failure {
-            Failure::Stopped => declared.setback.take().unwrap_or(Error::TimedOut.into()),
-            Failure::Lost { reference } => {
-                self.look(undertaking).await;
-                Setback::Lost(reference)
-            }
-            Failure::Declined(words) => Error::Forbidden {
-                about: About::Request,
-                why: format!("the Git server refused the change: {words}"),
-            }
-            .into(),
-            Failure::Undone(error) => told(&error, &undertaking.home).into(),
-            Failure::Uncertain(error) => Error::Unavailable {
-                why: format!("the Git server did not say whether it took the change: {error}"),
-                after: 10,
-            }
-            .into(),
+        if matches!(failure, Failure::Lost { .. }) {
+            self.look(undertaking).await;
         }
+        match declared.setback.take() {
+            Some(setback) if matches!(failure, Failure::Stopped) => setback,
+            _ => setback(failure, &undertaking.home),
+        }
+    }
+
+    /// Asks the Git server whether a write could be carried out, and changes nothing. What it would be is known better then.
+    pub(super) async fn rehearse(
+        &self,
+        undertaking: &mut Undertaking,
+        call: &Call,
+    ) -> Result<(), Setback> {
+        let target = undertaking.home.target.clone();
+        let asked = self.means().lanes.rehearse(target, &undertaking.work);
+        let asked = timeout_at(call.deadline, asked).await;
+        let asked = asked.map_err(|_| Error::TimedOut)?;
+        let plan = asked.map_err(|failure| setback(failure, &undertaking.home))?;
+        let directory = &undertaking.work.directory;
+        if let (Some(number), Some(outline)) = (plan.number, &mut undertaking.outline) {
+            outline.revision = number;
+            outline.reference = format!("refs/tags/{directory}/v{number}");
+        }
+        Ok(())
     }
 
     /// Records what a stranger did to the Repository, so that whoever tries again starts from what is.
@@ -262,6 +270,24 @@ impl Undertaking {
             .then(|| outline.placeholder(scope, &self.work, plan));
         [own].into_iter().chain(branch).collect()
     }
+}
+
+/// Returns how a write ended that was not brought to Git.
+fn setback(failure: Failure, home: &Home) -> Setback {
+    let told = match failure {
+        Failure::Lost { reference } => return Setback::Lost(reference),
+        Failure::Stopped => Error::TimedOut,
+        Failure::Declined(words) => Error::Forbidden {
+            about: About::Request,
+            why: format!("the Git server refused the change: {words}"),
+        },
+        Failure::Undone(error) => told(&error, home),
+        Failure::Uncertain(error) => Error::Unavailable {
+            why: format!("the Git server did not say whether it took the change: {error}"),
+            after: 10,
+        },
+    };
+    told.into()
 }
 
 /// Returns what a caller is told whose change could not be brought to Git.

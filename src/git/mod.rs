@@ -55,7 +55,7 @@ pub use message::{approval_message, deletion_message, task_message};
 pub use mirror::Mirror;
 pub use pack::Pack;
 pub use proxy::{Proxies, Proxy};
-pub use push::{Pushed, RefEdit, Refusal, Refused, push};
+pub use push::{Pushed, RefEdit, Refusal, Refused, push, rehearse};
 pub use refs::{RefTarget, Refs};
 pub use scan::{Found, Reading, Scan, Scanner, Skipped, Unread};
 pub use seed::{Step, seed};

@@ -83,6 +83,43 @@ pub fn push(access: &Access, packs: &[Pack], edits: &[RefEdit]) -> Result<Pushed
     Ok(Pushed { refused, atomic })
 }
 
+/// Asks whether edits could be made now, and makes none: whether the server takes pushes from whoever asks, can do what the
+/// edits need, and has its refs where they expect them. What only a push finds out, such as the word of a hook, is not
+/// known then.
+///
+/// # Errors
+/// [`Error::Refused`] for edits that are none; every error of a server that was not reached or does not take the push.
+pub fn rehearse(access: &Access, edits: &[RefEdit]) -> Result<Pushed, Error> {
+    prepare()?;
+    check(edits)?;
+    if edits.is_empty() {
+        return Ok(Pushed::default());
+    }
+    if let Some(directory) = access.address.directory() {
+        return push_local::rehearse(&directory, edits);
+    }
+    let mut refused = receive::ask(access, edits)?;
+    if refused.is_empty() {
+        refused = moved(access, edits)?;
+    }
+    Ok(Pushed {
+        refused,
+        atomic: true,
+    })
+}
+
+/// Returns the refusals of edits whose refs are not what they expect.
+fn moved(access: &Access, edits: &[RefEdit]) -> Result<Vec<Refused>, Error> {
+    let names: Vec<&str> = edits.iter().map(|edit| edit.name.as_str()).collect();
+    let now = list_some(access, &names)?;
+    let moved = |edit: &&RefEdit| now.get(&edit.name).map(|it| &it.id) != edit.from.as_ref();
+    let moved = edits.iter().filter(moved).map(|edit| Refused {
+        name: edit.name.clone(),
+        why: Refusal::Moved,
+    });
+    Ok(moved.collect())
+}
+
 fn refusals(access: &Access, edits: &[RefEdit], answer: Answer) -> Vec<Refused> {
     match answer {
         Answer::Unable(refused) => refused,

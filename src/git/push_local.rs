@@ -61,6 +61,39 @@ pub(super) fn push(directory: &Path, pack: &Pack, edits: &[RefEdit]) -> Result<P
     })
 }
 
+/// Returns what would become of edits now, and makes none.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Local`].
+pub(super) fn rehearse(directory: &Path, edits: &[RefEdit]) -> Result<Pushed, Error> {
+    let repository = open_local(directory)?;
+    let local = |error: git2::Error| Error::local(directory, &error.message());
+    let mut refused = Vec::new();
+    for edit in edits {
+        // Whether it would be a fast-forward can't be asked: its commit is not there.
+        let unsent = RefEdit {
+            from: None,
+            ..edit.clone()
+        };
+        let why = if current(&repository, &edit.name).map_err(local)? != edit.from {
+            Some(Refusal::Moved)
+        } else if let Some(conflict) = conflict(&repository, edit) {
+            Some(conflict)
+        } else {
+            let why = forbidden(&repository, &unsent).map_err(local)?;
+            why.map(|why| Refusal::Declined(why.into()))
+        };
+        refused.extend(why.map(|why| (edit.name.clone(), why)));
+    }
+    if refused.is_empty() {
+        return Ok(Pushed {
+            refused: Vec::new(),
+            atomic: true,
+        });
+    }
+    Ok(all_refused(edits, &refused))
+}
+
 /// Returns the refusal of all edits: those that were judged, and their neighbours.
 fn all_refused(edits: &[RefEdit], judged: &[(String, Refusal)]) -> Pushed {
     let refused = |edit: &RefEdit| {

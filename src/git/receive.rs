@@ -95,6 +95,19 @@ pub(super) fn send(access: &Access, pack: &Pack, edits: &[RefEdit]) -> Result<An
 
 /// Sends to a program that a shell runs: it says what it can do before it is told anything.
 fn send_by_shell(talk: Talk<'_>, pack: &Pack, edits: &[RefEdit]) -> Result<Answer, Error> {
+    let (mut run, abilities) = greeted_by_shell(talk)?;
+    if let Some(answer) = unasked(&abilities, edits) {
+        return Ok(answer);
+    }
+    let body = request(&abilities, pack, edits);
+    run.tell(&body).map_err(|error| talk.uncertain(&error))?;
+    let hearing = Hearing::new(abilities.has("side-band-64k"));
+    let heard = hearing.read(talk, Bounded::new(run, LIMIT), edits);
+    heard.map(Answer::Heard)
+}
+
+/// Starts the program, and returns it with what it says that it can do.
+fn greeted_by_shell(talk: Talk<'_>) -> Result<(Run, Abilities), Error> {
     let shell = talk.access.address.shell();
     let shell = shell.ok_or_else(|| Error::Protocol("this address has no shell".into()))?;
     let mut run = Run::start(talk.access, shell, SERVICE, false)?;
@@ -105,14 +118,22 @@ fn send_by_shell(talk: Talk<'_>, pack: &Pack, edits: &[RefEdit]) -> Result<Answe
         Some(Packet::Flush) | None
     ) {}
     can_report(&abilities)?;
-    if let Some(answer) = unasked(&abilities, edits) {
-        return Ok(answer);
+    Ok((run, abilities))
+}
+
+/// Asks the server whether it takes pushes, and returns the refusals of these edits if some are beyond it; nothing is sent.
+///
+/// # Errors
+/// Every error of a server.
+pub(super) fn ask(access: &Access, edits: &[RefEdit]) -> Result<Vec<Refused>, Error> {
+    let talk = Talk::new(access)?;
+    if access.address.shell().is_none() {
+        return Ok(unable(&*learn(talk)?, edits));
     }
-    let body = request(&abilities, pack, edits);
-    run.tell(&body).map_err(|error| talk.uncertain(&error))?;
-    let hearing = Hearing::new(abilities.has("side-band-64k"));
-    let heard = hearing.read(talk, Bounded::new(run, LIMIT), edits);
-    heard.map(Answer::Heard)
+    let (mut run, abilities) = greeted_by_shell(talk)?;
+    // It waits to be told what to do: nothing.
+    run.tell(b"0000").map_err(|error| talk.broken(&error))?;
+    Ok(unable(&abilities, edits))
 }
 
 /// Asks the server what it can do, then sends.

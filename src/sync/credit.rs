@@ -1,6 +1,6 @@
-//! Whose change it was: what a look has found changed is the sync manager's, and says so where it is kept who owns which
-//! field. In come `managedFields` and what Git said before and says now; out go the same with the fields that changed given
-//! to the sync manager. Pure. It never begins to keep what nobody kept so far.
+//! Whose change it was: what a look has found changed is the sync manager's, what a write of files changes of the revision is
+//! its writer's, and `managedFields` say so where they are kept. In come they and what Git said before and says now; out go
+//! the same with the fields that changed given to whoever changed them. Pure. It never begins to keep what nobody kept so far.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,16 +16,42 @@ pub const SYNC_MANAGER: &str = "porch-sync";
 /// A field that changed: the path to it, and what `fieldsV1` says of it if it is still there.
 type Change = (Vec<String>, Option<Value>);
 
-/// Gives what changed between two readings of Git to the sync manager.
-pub fn credit(managed: &mut Value, old: &Observed, new: &Observed, now: Timestamp) {
+/// Whose a change is.
+#[derive(Clone, Copy, Debug)]
+pub struct Creditor<'a> {
+    /// The field manager.
+    pub manager: &'a str,
+    /// When it was.
+    pub now: Timestamp,
+}
+
+/// Gives what of a revision changed between two readings of Git to whoever changed it.
+pub fn credit(managed: &mut Value, (old, new): (&Observed, &Observed), to: &Creditor<'_>) {
+    give(managed, changes(old, new), to);
+}
+
+/// Gives files that changed to whoever changed them: each by its path, and whether it is still there.
+pub fn credit_files<'a>(
+    managed: &mut Value,
+    files: impl Iterator<Item = (&'a str, bool)>,
+    to: &Creditor<'_>,
+) {
+    let above = path(&["f:spec", "f:resources"]);
+    let changes = files.map(|(file, stays)| {
+        let own = below(&above, &format!("f:{file}"));
+        (own, stays.then(|| json!({})))
+    });
+    give(managed, changes.collect(), to);
+}
+
+fn give(managed: &mut Value, changes: Vec<Change>, to: &Creditor<'_>) {
     let Some(entries) = managed.as_array_mut() else {
         return;
     };
-    let changes = changes(old, new);
     if changes.is_empty() {
         return;
     }
-    let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    let now = Timestamp::from_second(to.now.as_second()).unwrap_or(to.now);
     for entry in entries.iter_mut() {
         let before = entry["fieldsV1"].clone();
         for (path, _) in &changes {
@@ -35,26 +61,28 @@ pub fn credit(managed: &mut Value, old: &Observed, new: &Observed, now: Timestam
             entry["time"] = now.to_string().into();
         }
     }
-    let own = own(entries, now);
-    for (path, made) in changes {
-        if let Some(made) = made {
-            put(&mut own["fieldsV1"], &path, made);
+    if changes.iter().any(|(_, made)| made.is_some()) {
+        let own = own(entries, to.manager, now);
+        for (path, made) in changes {
+            if let Some(made) = made {
+                put(&mut own["fieldsV1"], &path, made);
+            }
         }
     }
     entries.retain(|entry| !is_empty(&entry["fieldsV1"]));
 }
 
-/// Returns the sync manager's own entry.
-fn own(entries: &mut Vec<Value>, now: Timestamp) -> &mut Value {
+/// Returns the entry of one who updates.
+fn own<'a>(entries: &'a mut Vec<Value>, manager: &str, now: Timestamp) -> &'a mut Value {
     let is_own = |entry: &Value| {
-        entry["manager"] == SYNC_MANAGER
+        entry["manager"] == manager
             && entry["operation"] == "Update"
             && entry["subresource"].as_str().unwrap_or_default().is_empty()
     };
     let at = entries.iter().position(is_own);
     let at = at.unwrap_or_else(|| {
         entries.push(json!({
-            "manager": SYNC_MANAGER, "operation": "Update", "apiVersion": format!("{GROUP}/{VERSION}"),
+            "manager": manager, "operation": "Update", "apiVersion": format!("{GROUP}/{VERSION}"),
             "fieldsType": "FieldsV1", "fieldsV1": {},
         }));
         entries.len() - 1
@@ -272,8 +300,11 @@ mod tests {
                 json!({ "f:metadata": { "f:labels": { "f:mine": {} } } })
             ),
         ]);
-        let now = Timestamp::from_second(60).unwrap();
-        credit(&mut managed, &old, &new, now);
+        let stranger = |seconds| Creditor {
+            manager: SYNC_MANAGER,
+            now: Timestamp::from_second(seconds).unwrap(),
+        };
+        credit(&mut managed, (&old, &new), &stranger(60));
         let entries = managed.as_array().unwrap();
         let told: Vec<_> = entries
             .iter()
@@ -318,12 +349,7 @@ mod tests {
             ]
         );
         let before = managed.clone();
-        credit(
-            &mut managed,
-            &new,
-            &new,
-            Timestamp::from_second(90).unwrap(),
-        );
+        credit(&mut managed, (&new, &new), &stranger(90));
         assert_eq!(managed, before, "what did not change is nobody's doing");
     }
 
@@ -331,7 +357,11 @@ mod tests {
     fn what_nobody_keeps_is_not_begun() {
         let (old, new) = (Observed::default(), observed(Lifecycle::Proposed, &[], &[]));
         let mut managed = Value::Null;
-        credit(&mut managed, &old, &new, Timestamp::UNIX_EPOCH);
+        let stranger = Creditor {
+            manager: SYNC_MANAGER,
+            now: Timestamp::UNIX_EPOCH,
+        };
+        credit(&mut managed, (&old, &new), &stranger);
         assert_eq!(managed, Value::Null);
     }
 }

@@ -28,7 +28,7 @@ use crate::git::{self, Access, Address, Pack, Pushed, RefEdit, Refusal};
 /// How many works go in one push.
 const TOGETHER: usize = 64;
 /// How often a work is planned anew because the branch has moved.
-const ATTEMPTS: usize = 5;
+pub(super) const ATTEMPTS: usize = 5;
 /// How long a ref that is locked is left alone at first; then twice as long, and so on.
 const LOCKED: Duration = Duration::from_millis(25);
 
@@ -136,6 +136,20 @@ impl Lanes {
         answered.await.unwrap_or_else(|_| {
             let why = "a write ended badly; look in the server's log";
             Err(Failure::Uncertain(Error::Unavailable(why.into())))
+        })
+    }
+
+    /// Returns a way to a repository, beside the lane.
+    pub(super) async fn road(&self, target: Target) -> Result<Road, Error> {
+        let namespace = &target.subject.namespace;
+        let client = &self.parts.client;
+        let keys = secrets::keys(client, namespace, target.secret.as_deref()).await?;
+        let mirrors = self.parts.mirrors.clone();
+        Ok(Road {
+            place: mirrors.place(&target.subject.uid),
+            access: mirrors.access(target.address.clone(), &keys),
+            target,
+            mirrors,
         })
     }
 
@@ -393,7 +407,11 @@ fn stands(plan: &Plan, seen: &git::Refs, reference: &str) -> bool {
 }
 
 /// Returns a plan and its objects; nothing if the mirror must be brought up to date first.
-async fn planned(road: &Road, work: Work, how: How) -> Result<Option<(Plan, Pack)>, Failure> {
+pub(super) async fn planned(
+    road: &Road,
+    work: Work,
+    how: How,
+) -> Result<Option<(Plan, Pack)>, Failure> {
     let fresh = how.0.is_some();
     let drafted = road.draft(vec![work], how);
     let Drafted { plans, pack } = drafted.await.map_err(Failure::Undone)?;
@@ -407,7 +425,7 @@ async fn planned(road: &Road, work: Work, how: How) -> Result<Option<(Plan, Pack
 }
 
 /// What became of one attempt.
-enum Tried {
+pub(super) enum Tried {
     Done,
     /// This ref was not what it was taken to be.
     Moved(String),
@@ -431,7 +449,7 @@ async fn try_once(road: &Road, plan: &Plan, pack: Pack) -> Result<Tried, Failure
 }
 
 /// Returns what became of an attempt. Of several refs that moved, the one that can't be planned anew is told.
-fn judge(target: &Target, pushed: Pushed) -> Result<Tried, Failure> {
+pub(super) fn judge(target: &Target, pushed: Pushed) -> Result<Tried, Failure> {
     let branch = target.subject.scope.branch_ref();
     let mut moved: Option<String> = None;
     for refused in pushed.refused {

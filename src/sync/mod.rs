@@ -28,6 +28,7 @@ mod patience;
 mod plan;
 mod processes;
 mod records;
+mod rehearsal;
 mod road;
 pub mod schedule;
 mod secrets;
@@ -44,7 +45,7 @@ use std::time::Duration;
 
 pub use aftermath::{Aftermath, agree_on_latest, settle_push};
 pub use contents::Contents;
-pub use credit::SYNC_MANAGER;
+pub use credit::{Creditor, SYNC_MANAGER, credit, credit_files};
 #[cfg(feature = "failpoints")]
 pub use failpoints::Death;
 pub use failpoints::{Failpoints, Point};

@@ -65,6 +65,12 @@ impl Processes {
         }
     }
 
+    /// Returns whether it is alone: then nobody beside it looks after the objects either, such as a garbage collector.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.others.is_none()
+    }
+
     /// Returns the id of this process.
     #[must_use]
     pub fn id(&self) -> &str {

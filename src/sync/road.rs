@@ -92,6 +92,13 @@ impl Road {
         })
     }
 
+    /// Asks what would become of a plan now, and changes nothing.
+    pub async fn ask(&self, plan: &Plan) -> Result<Pushed, Error> {
+        let (access, edits) = (self.access.clone(), plan.edits.clone());
+        let asked = move || git::rehearse(&access, &edits);
+        self.mirrors.exchange(&self.access, asked).await
+    }
+
     /// Returns what the branch is after these plans, if they move it.
     fn head_after<'a>(
         &self,

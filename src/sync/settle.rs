@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use super::{
     adopt,
     candidate::{Candidate, Known, is_same_place, lost, note, rank},
-    credit::credit,
+    credit::{Creditor, SYNC_MANAGER, credit},
     due::is_current,
     fate::Fate,
     latest,
@@ -309,10 +309,12 @@ impl<'a> Settling<'a> {
             return record;
         };
         let new = candidate.observed();
-        if let Some(kept) = &mut user.managed_fields {
-            let mut managed = kept.value();
-            credit(&mut managed, old, &new, self.now);
-            *kept = managed.into();
+        if let Some(managed) = &mut user.managed_fields {
+            let stranger = Creditor {
+                manager: SYNC_MANAGER,
+                now: self.now,
+            };
+            managed.change(|managed| credit(managed, (old, &new), &stranger));
         }
         if old.git.tree != new.git.tree {
             // Which of the files they changed is not known: all are the sync manager's then.

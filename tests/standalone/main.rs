@@ -4,6 +4,8 @@
 mod collector;
 #[path = "../support/count.rs"]
 mod count;
+#[path = "../support/forms.rs"]
+mod forms;
 #[path = "../support/git_server.rs"]
 mod git_server;
 #[path = "../support/many.rs"]

@@ -8,6 +8,7 @@ use std::{
 };
 
 use crate::{
+    forms::{self, Kubectl},
     git_server::git,
     process::{Porch, eventually, repository, secret, small, start},
     ssh_server::{SshServer, key, private},
@@ -269,6 +270,13 @@ fn second_revision(demo: &Demo) {
         latest.contains("demo.hello.v2") && !latest.contains("demo.hello.v1"),
         "{latest}"
     );
+}
+
+#[test]
+fn kubectl_has_every_form_that_writes() {
+    let demo = demo();
+    let kubectl = Kubectl::new(demo.porch.kubeconfig(), "default");
+    forms::check(&kubectl, "demo");
 }
 
 #[test]

@@ -58,6 +58,8 @@ pub struct Behaviour {
     pub garbage: Option<Vec<u8>>,
     /// Every push is answered with this status and these bytes, and not done.
     pub push: Option<(u16, Vec<u8>)>,
+    /// Whoever may read may not write: all that concerns pushes is answered with 403.
+    pub read_only: bool,
     /// Pushes are done, then the connection ends before the answer.
     pub push_lost: bool,
     /// Pushes are done, then their answers wait this long.
@@ -258,6 +260,9 @@ async fn answer(State(served): State<Served>, request: Request) -> Response {
     {
         let challenge = [("www-authenticate", "Basic realm=\"git\"")];
         return (StatusCode::UNAUTHORIZED, challenge, "who are you?").into_response();
+    }
+    if behaviour.read_only && request.uri().to_string().contains("git-receive-pack") {
+        return (StatusCode::FORBIDDEN, "not you").into_response();
     }
     match behaviour.push.clone().filter(|_| is_push) {
         Some((status, bytes)) => (StatusCode::from_u16(status).unwrap(), bytes).into_response(),

@@ -430,3 +430,106 @@ pub async fn files_have_owners(examined: &Examined) {
     let revision = desk.revision(NAME).await;
     assert_eq!(owns(&revision, "two/Apply"), Value::Null);
 }
+
+/// A write of files takes what it changes of the revision, by the Kptfile or by rendering; and a write of the revision takes
+/// the Kptfile, and what rendering changes of the files.
+pub async fn what_a_write_changes_elsewhere_is_its_writers(examined: &Examined) {
+    let desk = Desk::open(examined, "applied-elsewhere").await;
+    desk.make("p", "w1", json!({})).await;
+    let wants = |status: &str, label: &str| {
+        json!({
+            "spec": {
+                "packageMetadata": { "labels": { "team": label, "kept": "1" } },
+                "readinessGates": [{ "conditionType": "example.com/a" }],
+            },
+            "status": { "conditions": [{ "type": "example.com/a", "status": status }] },
+        })
+    };
+    let applied = apply(&desk, (NAME, "one"), wants("True", "core")).await;
+    applied.is(200);
+    let files = async |change: Value| {
+        let patch = json!({ "spec": { "resources": change } });
+        let uri = format!("packagerevisionresources/{NAME}?fieldManager=editor");
+        desk.patch(&uri, MERGE, &patch).await
+    };
+    let kptfile = async || {
+        let live = desk.files(NAME).await;
+        live["spec"]["resources"]["Kptfile"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    // The editor changes a condition, a label, and takes the gate away.
+    let edited = kptfile().await;
+    assert!(edited.contains("team: core"), "{edited}");
+    let edited = edited
+        .replace("team: core", "team: edge")
+        .replace("status: \"True\"", "status: \"False\"");
+    let at = edited.find("readinessGates:").unwrap();
+    let gate = edited[at..].find("example.com/a").unwrap() + at + "example.com/a".len();
+    let line = edited[..at].rfind('\n').unwrap();
+    let edited = format!("{}{}", &edited[..line], &edited[gate..]);
+    files(json!({ "Kptfile": edited })).await.is(200);
+    let now = desk.revision(NAME).await;
+    assert_eq!(now["spec"]["readinessGates"], Value::Null, "{now}");
+    let key = "k:{\"type\":\"example.com/a\"}";
+    assert_eq!(
+        owns(&now, "editor/Update"),
+        json!({
+            "f:spec": { "f:packageMetadata": { "f:labels": { "f:team": {} } } },
+            "f:status": { "f:conditions": { key: { "f:status": {} } } },
+        })
+    );
+    assert_eq!(
+        owns(&now, "one/Apply"),
+        json!({
+            "f:spec": { "f:packageMetadata": { "f:labels": { "f:kept": {} } } },
+            "f:status": { "f:conditions": { key: { ".": {}, "f:type": {} } } },
+        })
+    );
+    let met = apply(&desk, (NAME, "one"), wants("False", "core")).await;
+    met.says(
+        409,
+        "Conflict",
+        "conflict with \"editor\" using porch.kpt.dev/v1alpha1: .spec.packageMetadata.labels.team",
+    );
+    the_kptfile_is_taken(&desk, wants("True", "core")).await;
+}
+
+/// The other way round: who changes the revision owns the Kptfile that says it, and the files that rendering changes.
+async fn the_kptfile_is_taken(desk: &Desk, wants: Value) {
+    let applied = async |manager: &str, files: Value| {
+        let object = json!({
+            "apiVersion": "porch.kpt.dev/v1alpha1", "kind": "PackageRevisionResources",
+            "metadata": { "name": NAME }, "spec": { "resources": files },
+        });
+        let uri = format!("packagerevisionresources/{NAME}?fieldManager={manager}");
+        desk.patch(&uri, APPLY, &object).await
+    };
+    let live = desk.files(NAME).await;
+    let kptfile = live["spec"]["resources"]["Kptfile"].as_str().unwrap();
+    let labels = "pipeline:\n  mutators:\n  - image: set-labels\n    configPath: labels.yaml\n";
+    let config = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: labels\n  annotations:\n    config.kubernetes.io/local-config: \"true\"\ndata:\n  mark: x\n";
+    let mine = json!({
+        "Kptfile": format!("{kptfile}{labels}"), "labels.yaml": config, "notes.txt": "mine\n",
+    });
+    applied("two&force=true", mine.clone()).await.is(200);
+    let forced = apply(desk, (NAME, "one&force=true"), wants).await.is(200);
+    let files = desk.files(NAME).await;
+    let theirs = owns(&files, "one/Update");
+    assert!(
+        theirs["f:spec"]["f:resources"]["f:Kptfile"].is_object(),
+        "{theirs}"
+    );
+    let left = owns(&files, "two/Apply");
+    assert_eq!(left["f:spec"]["f:resources"]["f:Kptfile"], Value::Null);
+    assert!(left["f:spec"]["f:resources"]["f:notes.txt"].is_object());
+    let met = applied("two", mine).await;
+    met.says(
+        409,
+        "Conflict",
+        "conflict with \"one\" using porch.kpt.dev/v1alpha1: .spec.resources.Kptfile",
+    );
+    let same = desk.revision(NAME).await;
+    assert_eq!(version(&same), version(&forced), "nothing else was written");
+}

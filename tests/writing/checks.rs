@@ -41,6 +41,7 @@ checks![
     applied::what_the_kptfile_says_is_owned_too,
     applied::lifecycles_have_owners,
     applied::files_have_owners,
+    applied::what_a_write_changes_elsewhere_is_its_writers,
     applied::what_was_found_is_the_sync_managers,
     crowd::of_many_equal_writes_one_wins,
     crowd::patches_without_a_version_all_succeed,
@@ -54,6 +55,7 @@ checks![
     strangers::a_strangers_push_is_never_overwritten,
     strangers::locked_refs,
     strangers::servers_that_refuse,
+    strangers::dry_runs_ask_the_git_server,
     strangers::a_server_that_is_gone,
     strangers::answers_that_are_lost_or_late,
 ];

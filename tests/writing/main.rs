@@ -1,6 +1,7 @@
 //! What any server of `porch.kpt.dev` must do for those who write, asked through a client alone, with what came of it
 //! looked up by git's command line. The checks take a server as their argument: here it is this process.
 
+mod alone;
 mod applied;
 mod checks;
 mod contents;

@@ -262,6 +262,88 @@ pub async fn servers_that_refuse(examined: &Examined) {
     }
 }
 
+/// A dry run is told what the deed would be told, as far as that can be known without a push; and nothing is changed.
+pub async fn dry_runs_ask_the_git_server(examined: &Examined) {
+    const DRY: &str = "?dryRun=All";
+    let mut desk = ready(examined, "asked").await;
+    let before = state(&desk).await;
+    let behave = |desk: &Desk, change: fn(&mut Behaviour)| desk.server.behave(change);
+    for step in ALL {
+        let told = attempt(&desk, step, DRY).await;
+        assert!(matches!(told.code, 200 | 201), "{step}: {}", told.body);
+    }
+    let cases: [Case; 4] = [
+        (
+            |it| it.read_only = true,
+            403,
+            "Forbidden",
+            "refuses its credentials",
+            false,
+        ),
+        (
+            |it| it.authorization = Some("Basic x".into()),
+            403,
+            "Forbidden",
+            "refuses its credentials",
+            false,
+        ),
+        (
+            |it| it.status = Some(429),
+            503,
+            "ServiceUnavailable",
+            "rate limit",
+            true,
+        ),
+        (
+            |it| it.status = Some(404),
+            503,
+            "ServiceUnavailable",
+            "repository not found",
+            true,
+        ),
+    ];
+    for (change, code, reason, words, later) in cases {
+        behave(&desk, change);
+        for step in ALL {
+            let told = attempt(&desk, step, DRY).await;
+            told.says(code, reason, words);
+            assert_eq!(told.retry_after.is_some(), later, "{words}");
+        }
+        behave(&desk, |it| *it = Behaviour::default());
+        assert_eq!(state(&desk).await, before, "{words}");
+    }
+    // What strangers did is seen, and not recorded.
+    let bare = desk.git.bare();
+    git(&bare, &["branch", "drafts/new/w1", "main"]);
+    git(&bare, &["tag", "q/v1", "main"]);
+    desk.stranger("drafts/p/w1", "p/theirs.txt", "theirs");
+    desk.stranger("main", "theirs.txt", "theirs");
+    let before = state(&desk).await;
+    let uri = desk.path("packagerevisions?dryRun=All");
+    let new = desk.post(&uri, &desk.draft("new", "w1", json!({}))).await;
+    new.says(409, "AlreadyExists", "r.new.w1");
+    for step in ["files", "propose"] {
+        let told = attempt(&desk, step, DRY).await;
+        told.says(409, "Conflict", "the object has been modified");
+    }
+    let approved = attempt(&desk, "approve", DRY).await.is(200);
+    assert_eq!(approved["spec"]["revision"], 2, "the first tag is taken");
+    attempt(&desk, "delete", DRY).await.is(200);
+    assert_eq!(state(&desk).await, before);
+    // Nobody listens any more.
+    let root = desk.root().to_owned();
+    let other = tokio::task::spawn_blocking(move || GitServer::http(&root));
+    drop(std::mem::replace(&mut desk.server, other.await.unwrap()));
+    for step in ALL {
+        let told = attempt(&desk, step, DRY).await;
+        told.says(
+            503,
+            "ServiceUnavailable",
+            "the Git server does not take changes now",
+        );
+    }
+}
+
 /// The Git server is gone, and comes back.
 pub async fn a_server_that_is_gone(examined: &Examined) {
     let mut desk = ready(examined, "gone").await;

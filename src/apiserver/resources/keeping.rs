@@ -24,6 +24,7 @@ pub fn call(request: &Request) -> Call {
             user: request.user.user.clone(),
             authenticated: groups.any(|group| group == AUTHENTICATED),
         },
+        manager: request.field_manager.clone(),
         dry_run: request.dry_run,
         deadline: request.deadline(),
         begin: Begin::if_(move || caller.begin().is_ok()),

@@ -95,6 +95,7 @@ impl Keeper for PackageRevisions {
         let terms = Terms {
             uid: terms.uid,
             version,
+            propagation: terms.propagation,
         };
         let departed = self.engine.delete(name, &terms, &call(request)).await;
         let departed = departed.map_err(|error| NAMED.failure(error, &name.name))?;

@@ -11,6 +11,7 @@ mod engine;
 mod hostile;
 mod kubectl;
 mod leaving;
+mod malformed;
 mod random;
 mod reads;
 mod sockets;

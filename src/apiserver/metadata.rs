@@ -13,6 +13,8 @@ const MOST_SUBDOMAIN: usize = 253;
 const MOST_LABEL: usize = 63;
 /// Largest sum of an object's annotations.
 const MOST_ANNOTATIONS: usize = 256 * 1024;
+/// How many errors of one member are told, roughly: a body has room for more than a caller could be sent.
+const MOST_ERRORS: usize = 100;
 
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
@@ -35,7 +37,11 @@ pub fn check_metadata(metadata: &Value, naming: Naming) -> Vec<FieldError> {
     check_name(metadata["name"].as_str().unwrap_or(""), naming, &mut wrong);
     check_labels(&metadata["labels"], &mut wrong);
     check_annotations(&metadata["annotations"], &mut wrong);
+    let most = wrong.len() + MOST_ERRORS;
     for (index, finalizer) in list(&metadata["finalizers"]).enumerate() {
+        if wrong.len() >= most {
+            break;
+        }
         let name = finalizer.as_str().unwrap_or("");
         if !is_qualified(name) {
             wrong.push(FieldError::invalid(
@@ -78,7 +84,11 @@ fn check_name(name: &str, naming: Naming, wrong: &mut Vec<FieldError>) {
 }
 
 fn check_labels(labels: &Value, wrong: &mut Vec<FieldError>) {
+    let most = wrong.len() + MOST_ERRORS;
     for (key, value) in members(labels) {
+        if wrong.len() >= most {
+            break;
+        }
         if !is_qualified(key) {
             wrong.push(FieldError::invalid(
                 "metadata.labels",
@@ -100,10 +110,11 @@ fn check_labels(labels: &Value, wrong: &mut Vec<FieldError>) {
 }
 
 fn check_annotations(annotations: &Value, wrong: &mut Vec<FieldError>) {
+    let most = wrong.len() + MOST_ERRORS;
     let mut size = 0;
     for (key, value) in members(annotations) {
         size += key.len() + value.as_str().map_or(0, str::len);
-        if !is_qualified(&key.to_lowercase()) {
+        if wrong.len() < most && !is_qualified(&key.to_lowercase()) {
             wrong.push(FieldError::invalid(
                 "metadata.annotations",
                 &key.as_str().into(),
@@ -120,7 +131,11 @@ fn check_annotations(annotations: &Value, wrong: &mut Vec<FieldError>) {
 }
 
 fn check_owners(owners: &Value, wrong: &mut Vec<FieldError>) {
+    let most = wrong.len() + MOST_ERRORS;
     for (index, owner) in list(owners).enumerate() {
+        if wrong.len() >= most {
+            break;
+        }
         for member in ["apiVersion", "kind", "name", "uid"] {
             if owner[member].as_str().is_none_or(str::is_empty) {
                 let field = format!("metadata.ownerReferences[{index}].{member}");

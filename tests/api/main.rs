@@ -13,6 +13,7 @@ mod hostile;
 mod kubectl;
 mod laws;
 mod leaving;
+mod malformed;
 mod random;
 mod reads;
 mod sockets;

@@ -3,7 +3,7 @@
 //! In come values and schemas; out go the fields that a value sets, the fields in which two values differ, a value with
 //! another's fields merged in, a value without some of its fields. Pure. It must not know who owns what.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
@@ -147,7 +147,7 @@ impl Fields {
 }
 
 fn readable(element: &str) -> String {
-    let (kind, rest) = element.split_at(element.len().min(2));
+    let (kind, rest) = element.split_at_checked(2).unwrap_or(("", element));
     match (kind, serde_json::from_str::<Value>(rest)) {
         ("k:", Ok(Value::Object(keys))) => {
             let keys: Vec<String> = keys
@@ -310,7 +310,12 @@ fn merge_items(items: &mut Vec<Value>, changes: &[Value], list: &Shape) {
     let old: Vec<(Option<String>, Value)> =
         items.drain(..).map(|item| (element(&item), item)).collect();
     let new: Vec<Option<String>> = changes.iter().map(element).collect();
-    let known = |element: &Option<String>| old.iter().position(|(other, _)| other == element);
+    let mut places = HashMap::new();
+    for (place, (element, _)) in old.iter().enumerate() {
+        places.entry(element).or_insert(place);
+    }
+    let known = |element: &Option<String>| places.get(element).copied();
+    let named: HashSet<&Option<String>> = new.iter().collect();
     let mut shared = new
         .iter()
         .filter(|element| known(element).is_some())
@@ -318,7 +323,7 @@ fn merge_items(items: &mut Vec<Value>, changes: &[Value], list: &Shape) {
     let (mut left, mut right) = (0, 0);
     while left < old.len() || right < new.len() {
         if let Some((element, item)) = old.get(left) {
-            if !new.contains(element) {
+            if !named.contains(element) {
                 items.push(item.clone());
                 left += 1;
                 continue;
@@ -364,7 +369,7 @@ fn find_faults(value: &Value, schema: Option<&Shape>, path: &str, found: &mut Ve
             let Some(list) = schema.filter(|list| list.list != List::Atomic) else {
                 return;
             };
-            let mut seen = Vec::new();
+            let mut seen = HashSet::new();
             for (index, item) in items.iter().enumerate() {
                 let Some(element) = item_element(item, list) else {
                     let keys = match &list.list {
@@ -384,10 +389,9 @@ fn find_faults(value: &Value, schema: Option<&Shape>, path: &str, found: &mut Ve
                     &format!("{path}{readable}"),
                     found,
                 );
-                if seen.contains(&element) {
+                if !seen.insert(element) {
                     found.push(format!("{path}: duplicate entries for key {readable}"));
                 }
-                seen.push(element);
             }
         }
         _ => {}
@@ -469,6 +473,19 @@ mod tests {
             fields.paths()[..2],
             [".keyed[type=\"R\"]", ".keyed[type=\"R\"].status"]
         );
+    }
+
+    #[test]
+    fn elements_that_are_none_are_readable_all_the_same() {
+        for (element, path) in [
+            ("a\u{e9}", ".a\u{e9}"),
+            ("x", ".x"),
+            ("k:{", ".{"),
+            ("f:\u{e9}", ".\u{e9}"),
+        ] {
+            let fields = Fields::parse(&json!({ element: {} }));
+            assert_eq!(fields.paths(), [path]);
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! JSON patches (RFC 6902), within bounds: neither deep nor large enough to hurt, however often they copy.
 
-use json_patch::{PatchErrorKind, PatchOperation};
+use json_patch::{PatchErrorKind, PatchOperation, jsonptr::Pointer};
 use serde_json::{Map, Value};
 
 use crate::apiserver::Failure;
@@ -9,6 +9,8 @@ use crate::apiserver::Failure;
 const MOST_OPERATIONS: usize = 10_000;
 /// How many bytes its copies may add, roughly: as many as a body may have.
 const MOST_COPIED: usize = 6 * 1024 * 1024;
+/// How many values its operations may touch or push aside: far more than an honest patch does, and done within a second.
+const MOST_TOUCHED: usize = 20_000_000;
 /// How deep an object may become: as deep as one that is read.
 const DEEPEST: usize = 127;
 /// What an operation may have.
@@ -50,7 +52,10 @@ pub(super) fn parse(body: &[u8]) -> Result<(Vec<PatchOperation>, Vec<String>), F
 
 /// Applies the operations in their order.
 pub(super) fn apply(value: &mut Value, operations: &[PatchOperation]) -> Result<(), Failure> {
-    let mut left = MOST_COPIED;
+    let mut left = Left {
+        copied: MOST_COPIED,
+        touched: MOST_TOUCHED,
+    };
     for operation in operations {
         check(value, operation, &mut left)?;
         apply_one(value, operation)?;
@@ -86,32 +91,67 @@ fn set_member(value: &mut Value, operation: &PatchOperation) -> bool {
     true
 }
 
-/// Refuses an operation that would make the object too deep, or copies too much.
-fn check(document: &Value, operation: &PatchOperation, left: &mut usize) -> Result<(), Failure> {
+/// What a patch may still do.
+struct Left {
+    copied: usize,
+    touched: usize,
+}
+
+impl Left {
+    fn touch(&mut self, count: usize) -> Result<(), Failure> {
+        let rest = self.touched.checked_sub(count);
+        self.touched = rest.ok_or(Failure::Unprocessable)?;
+        Ok(())
+    }
+}
+
+/// Returns how many items a change at `pointer` may push aside.
+fn aside(document: &Value, pointer: &Pointer) -> usize {
+    let parts = pointer.split_back();
+    // What comes at the end pushes nothing.
+    let parent = parts.filter(|(_, last)| last.encoded() != "-");
+    let parent = parent.map(|(parent, _)| parent.as_str());
+    let list = parent.and_then(|parent| document.pointer(parent)?.as_array());
+    list.map_or(0, Vec::len)
+}
+
+/// Refuses an operation that would make the object too deep, or with which a patch does too much.
+fn check(document: &Value, operation: &PatchOperation, left: &mut Left) -> Result<(), Failure> {
+    left.touch(aside(document, operation.path()))?;
     let from = |pointer: &str| document.pointer(pointer).ok_or(Failure::Unprocessable);
     let added = match operation {
         PatchOperation::Add(add) => &add.value,
         PatchOperation::Replace(replace) => &replace.value,
-        PatchOperation::Move(moved) => from(moved.from.as_str())?,
+        PatchOperation::Move(moved) => {
+            left.touch(aside(document, &moved.from))?;
+            from(moved.from.as_str())?
+        }
         PatchOperation::Copy(copy) => {
             let copied = from(copy.from.as_str())?;
-            let rest = left.checked_sub(size(copied));
-            *left = rest.ok_or(Failure::Unprocessable)?;
+            let rest = left.copied.checked_sub(size(copied));
+            left.copied = rest.ok_or(Failure::Unprocessable)?;
             copied
         }
         PatchOperation::Remove(_) | PatchOperation::Test(_) => return Ok(()),
     };
-    if operation.path().count() + depth(added) > DEEPEST {
+    let (depth, count) = extent(added);
+    left.touch(count)?;
+    if operation.path().count() + depth > DEEPEST {
         return Err(Failure::Unprocessable);
     }
     Ok(())
 }
 
-fn depth(value: &Value) -> usize {
+/// Returns how deep a value is, and of how many values it is made.
+fn extent(value: &Value) -> (usize, usize) {
+    let around = |(deepest, all): (usize, usize), part: &Value| {
+        let (depth, count) = extent(part);
+        (deepest.max(depth + 1), all + count)
+    };
     match value {
-        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
-        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or(0),
-        _ => 0,
+        Value::Array(items) => items.iter().fold((1, 1), around),
+        Value::Object(members) => members.values().fold((1, 1), around),
+        _ => (0, 1),
     }
 }
 

@@ -18,6 +18,8 @@ mod copies;
 mod copy;
 #[path = "../tests/writing/crowd.rs"]
 mod crowd;
+#[path = "../tests/writing/declared.rs"]
+mod declared;
 mod definitions;
 #[path = "../tests/writing/desk.rs"]
 mod desk;
@@ -30,6 +32,7 @@ mod follow;
 mod functions;
 #[path = "../tests/support/git_server.rs"]
 mod git_server;
+mod gitops;
 mod history;
 #[path = "../tests/contract/kubectl.rs"]
 mod kubectl;
@@ -38,6 +41,8 @@ mod life;
 mod outages;
 #[path = "../tests/writing/owned.rs"]
 mod owned;
+#[path = "../tests/support/pipeline.rs"]
+mod pipeline;
 mod plane;
 #[path = "../tests/contract/reads.rs"]
 mod reads;

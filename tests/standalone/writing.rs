@@ -9,6 +9,7 @@ use std::{
 
 use crate::{
     git_server::git,
+    pipeline::{self, Pipeline},
     process::{Porch, eventually, start},
 };
 
@@ -359,6 +360,21 @@ fn the_examples_of_config_work_as_they_are() {
     strict.push_str("  colour: red\n");
     let told = porch.piped(&["create", "--validate=strict", "-f", "-"], &strict);
     assert!(!told.status.success(), "{told:?}");
+}
+
+#[test]
+fn a_pipeline_does_what_readme_says() {
+    let demo = demo();
+    let fleet = demo.home.path().join("fleet.git");
+    let words = ["init", "--quiet", "--bare", "--initial-branch=main"];
+    git(
+        demo.home.path(),
+        &[&words[..], &[fleet.to_str().unwrap()]].concat(),
+    );
+    let address = format!("file://{}", fleet.display());
+    let typed = Pipeline::new(demo.porch.kubeconfig(), "default", &address);
+    pipeline::follow(&typed);
+    pipeline::prune(&typed);
 }
 
 #[test]

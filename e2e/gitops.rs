@@ -1,4 +1,4 @@
-//! GitOps in a cluster: a pipeline of kubectl, and a controller with Flux's own library.
+//! Declared objects in a cluster: a pipeline of kubectl, and a controller with Flux's own library.
 
 use std::{
     fs::File,
@@ -212,10 +212,10 @@ async fn drift_is_brought_back(desk: &Desk, flux: &mut Controller, [repository, 
         desk.revision("r.one.w1").await["metadata"]["labels"]["team"],
         "a"
     );
-    let draft = revision(desk, "r.three.w1");
-    let told = flux.brings(&[repository, &labelled, &draft], false);
+    let three = revision(desk, "r.three.w1");
+    let told = flux.brings(&[repository, &labelled, &three], false);
     assert_eq!(told["error"], Value::Null, "{told}");
-    let mut other = draft.clone();
+    let mut other = three.clone();
     other["spec"]["tasks"] = json!([{ "type": "init", "init": { "description": "Another" } }]);
     let told = flux.brings(&[repository, &labelled, &other], false);
     let error = told["error"].as_str().unwrap_or_default();
@@ -225,7 +225,7 @@ async fn drift_is_brought_back(desk: &Desk, flux: &mut Controller, [repository, 
     let kptfile = desk.at_home(&["show", "drafts/three/w1:three/Kptfile"]);
     assert!(kptfile.contains("Another"), "{kptfile}");
     // What is published is not pruned, and Flux tells why.
-    let told = flux.brings(&[repository, &draft], false);
+    let told = flux.brings(&[repository, &three], false);
     let error = told["error"].as_str().unwrap_or_default();
     assert!(error.contains("must be proposed for deletion"), "{told}");
     desk.revision("r.one.w1").await;

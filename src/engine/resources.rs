@@ -121,9 +121,7 @@ impl Engine {
             return Err(failed(&name.name, FIELD, NOT_PUSHED, why).into());
         }
         let failure = failure.map(|why| failed(&name.name, FIELD, PUSHED, why));
-        let record = if !changes {
-            self.owned_by((record, lock), owners, call).await?
-        } else {
+        let record = if changes {
             let mut undertaking = self.replacement(&record, &rendered.files, call).await?;
             undertaking.metadata = owners;
             if call.dry_run {
@@ -134,6 +132,8 @@ impl Engine {
                 self.tell(&record, &report, call);
                 record
             }
+        } else {
+            self.owned_by((record, lock), owners, call).await?
         };
         match failure {
             Some(failure) => Err(failure.into()),

@@ -77,7 +77,7 @@ fn readme() -> Vec<(String, String)> {
     for line in block.lines() {
         match line.strip_prefix("$ ") {
             Some(typed) => lines.push((typed.into(), String::new())),
-            None => lines.last_mut().unwrap().1 += &format!("{line}\n"),
+            None => lines.last_mut().unwrap().1.extend([line, "\n"]),
         }
     }
     lines

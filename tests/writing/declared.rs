@@ -1,4 +1,4 @@
-//! What controllers of GitOps ask for that bring declared objects into a cluster, again and again: dry runs to compare with, applies
+//! What controllers ask for that bring declared objects into a cluster, again and again: dry runs to compare with, applies
 //! by force, other managers' shares taken over. What is as it was declared is left alone, whatever became of it meanwhile.
 
 use serde_json::{Value, json};

@@ -20,6 +20,8 @@ mod copies;
 mod copy;
 #[path = "../tests/writing/crowd.rs"]
 mod crowd;
+#[path = "../tests/writing/declared.rs"]
+mod declared;
 mod definitions;
 #[path = "../tests/writing/desk.rs"]
 mod desk;
@@ -35,6 +37,7 @@ mod functions;
 mod garbage;
 #[path = "../tests/support/git_server.rs"]
 mod git_server;
+mod gitops;
 mod history;
 #[path = "../tests/contract/kubectl.rs"]
 mod kubectl;
@@ -43,6 +46,8 @@ mod life;
 mod outages;
 #[path = "../tests/writing/owned.rs"]
 mod owned;
+#[path = "../tests/support/pipeline.rs"]
+mod pipeline;
 mod plane;
 #[path = "../tests/contract/reads.rs"]
 mod reads;
@@ -66,9 +71,9 @@ mod strangers;
 #[path = "../tests/contract/subject.rs"]
 mod subject;
 mod traces;
-mod twins;
 #[path = "../tests/support/trouble.rs"]
 mod trouble;
+mod twins;
 #[path = "../tests/writing/upgrades.rs"]
 mod upgrades;
 mod write_figures;

@@ -215,7 +215,7 @@ async fn a_repository_becomes_ready_follows_strangers_and_goes() {
     let left = world.records().list(&ListParams::default()).await.unwrap();
     assert_eq!(left.items.len(), 0);
     let mirrors = std::fs::read_dir(world.directory.join("mirrors")).unwrap();
-    let held = |mirror: std::path::PathBuf| mirror.join("holders").join(ready.uid().unwrap());
+    let held = |mirror: PathBuf| mirror.join("holders").join(ready.uid().unwrap());
     let mut held = mirrors.map(|it| held(it.unwrap().path()));
     assert!(!held.any(|holder| holder.exists()));
     assert!(git(&origin.work, &["ls-remote", "origin"]).contains("refs/tags/b/v1"));

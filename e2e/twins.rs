@@ -584,7 +584,8 @@ fn owner(uid: &str) -> Value {
     json!({ "apiVersion": "v1", "kind": "Namespace", "name": "x", "uid": uid })
 }
 
-fn metadata(metadata: Value) -> Value {
+fn metadata(metadata: impl Into<Value>) -> Value {
+    let metadata: Value = metadata.into();
     json!({ "metadata": metadata })
 }
 

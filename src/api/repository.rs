@@ -153,8 +153,10 @@ pub struct SecretRef {
 }
 
 /// What is known of a repository.
+// Before the first word on it no generation was observed: whoever waits as kstatus does is not told that all is well.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("default" = {"observedGeneration": -1}))]
 pub struct RepositoryStatus {
     /// `Ready`: whether the last look at the repository went well.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -19,6 +19,7 @@ use crate::{
     package::{Files, KPTFILE, Lifecycle, Violation, check_files, has_pipeline, heal},
     render::Rendered,
     sync::Work,
+    yaml,
 };
 
 /// The texts among a package's files.
@@ -101,8 +102,18 @@ impl Engine {
             });
         }
         let name = name_of(&record);
-        check(&name, &record, &files)?;
+        if let Err(refused) = check(&name, &record, &files) {
+            if !self.comes_to(files, current, call).await? {
+                return Err(refused.into());
+            }
+            return Ok(Replaced {
+                record: self.owned_by((record, lock), owners, call).await?,
+                files: current.clone(),
+                status: None,
+            });
+        }
         let (rendered, mut report) = self.outcome(files, current, call).await?;
+        let changes = rendered.files != *current;
         let failure = rendered.error.as_deref();
         if failure.is_some() {
             self.tell(&record, &std::mem::take(&mut report), call);
@@ -111,9 +122,7 @@ impl Engine {
             return Err(failed(&name.name, FIELD, NOT_PUSHED, why).into());
         }
         let failure = failure.map(|why| failed(&name.name, FIELD, PUSHED, why));
-        let record = if rendered.files == *current {
-            self.owned_by((record, lock), owners, call).await?
-        } else {
+        let record = if changes {
             let mut undertaking = self.replacement(&record, &rendered.files, call).await?;
             undertaking.metadata = self.shared(owners, &record, &undertaking, call)?;
             if call.dry_run {
@@ -125,13 +134,16 @@ impl Engine {
                 self.tell(&record, &report, call);
                 record
             }
+        } else {
+            self.owned_by((record, lock), owners, call).await?
         };
         match failure {
             Some(failure) => Err(failure.into()),
             None => Ok(Replaced {
                 record,
                 files: rendered.files,
-                status: rendered.status,
+                // A dry run that changes nothing shows no difference either.
+                status: rendered.status.filter(|_| changes || !call.dry_run),
             }),
         }
     }
@@ -154,6 +166,16 @@ impl Engine {
         let now = (self.sync().clock)();
         let changes = share::of_revision(&mut metadata, kptfile, (call, now));
         Ok((changes || changes_files).then_some(metadata))
+    }
+
+    /// Returns whether files that may not be stored come out of their pipeline as those that are: whoever declares what a
+    /// revision was made from may go on to do so when it is published.
+    async fn comes_to(&self, files: Files, current: &Files, call: &Call) -> Result<bool, Error> {
+        if !check_files(&files).is_empty() || has_pipeline(&files).is_none() {
+            return Ok(false);
+        }
+        let Rendered { files, error, .. } = self.render(files, call).await?;
+        Ok(error.is_none() && only_reports(&files, current) && remarks(&files) == remarks(current))
     }
 
     /// Writes who owns which file, where that is all that changes.
@@ -264,6 +286,12 @@ fn pushes_on_failure(record: &PackageRev) -> bool {
     annotations
         .get(PUSH_ON_FAILURE)
         .is_some_and(|value| value == "true")
+}
+
+/// Returns the comments of a package's Kptfile.
+fn remarks(files: &Files) -> Vec<String> {
+    let kptfile = files.get(KPTFILE).map(Vec::as_slice).unwrap_or_default();
+    yaml::comments(&String::from_utf8_lossy(kptfile))
 }
 
 /// Returns whether files that are stored already may come out of their pipeline otherwise.

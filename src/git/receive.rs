@@ -132,7 +132,7 @@ pub(super) fn ask(access: &Access, edits: &[RefEdit]) -> Result<Vec<Refused>, Er
     }
     let (mut run, abilities) = greeted_by_shell(talk)?;
     // It waits to be told what to do: nothing.
-    run.tell(b"0000").map_err(|error| talk.broken(&error))?;
+    run.tell(b"0000")?;
     Ok(unable(&abilities, edits))
 }
 

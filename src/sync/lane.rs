@@ -146,7 +146,7 @@ impl Lanes {
         let keys = secrets::keys(client, namespace, target.secret.as_deref()).await?;
         let mirrors = self.parts.mirrors.clone();
         Ok(Road {
-            place: mirrors.place(&target.subject.uid),
+            place: mirrors.place(&target),
             access: mirrors.access(target.address.clone(), &keys),
             target,
             mirrors,

@@ -26,6 +26,8 @@ mod bad_requests;
 mod bundles;
 mod demo;
 mod functions;
+#[path = "../support/pipeline.rs"]
+mod pipeline;
 mod process;
 mod serve;
 mod traces;

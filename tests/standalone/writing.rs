@@ -7,9 +7,12 @@ use std::{
     process::Stdio,
 };
 
+use serde_json::{Value, json};
+
 use crate::{
     forms::{self, Kubectl},
     git_server::git,
+    pipeline::{self, Pipeline},
     process::{Porch, eventually, repository, secret, small, start},
     ssh_server::{SshServer, key, private},
 };
@@ -368,6 +371,36 @@ fn the_examples_of_config_work_as_they_are() {
     strict.push_str("  colour: red\n");
     let told = porch.piped(&["create", "--validate=strict", "-f", "-"], &strict);
     assert!(!told.status.success(), "{told:?}");
+}
+
+#[test]
+fn a_repository_that_nobody_looked_at_has_a_status_that_says_so() {
+    let demo = demo();
+    let new = repository("new", "https://git.example.com/new.git", "");
+    let words = ["create", "-f", "-", "-o", "json", "--show-managed-fields"];
+    let made: Value = serde_json::from_str(&pipe(&demo.porch, &words, &new)).unwrap();
+    // Whoever waits as kstatus does waits on.
+    assert_eq!(made["status"], json!({ "observedGeneration": -1 }));
+    let owners = made["metadata"]["managedFields"].to_string();
+    assert!(
+        owners.contains("f:repo") && !owners.contains("f:status"),
+        "{owners}"
+    );
+}
+
+#[test]
+fn a_pipeline_does_what_readme_says() {
+    let demo = demo();
+    let fleet = demo.home.path().join("fleet.git");
+    let words = ["init", "--quiet", "--bare", "--initial-branch=main"];
+    git(
+        demo.home.path(),
+        &[&words[..], &[fleet.to_str().unwrap()]].concat(),
+    );
+    let address = format!("file://{}", fleet.display());
+    let typed = Pipeline::new(demo.porch.kubeconfig(), "default", &address);
+    pipeline::follow(&typed);
+    pipeline::prune(&typed);
 }
 
 #[test]

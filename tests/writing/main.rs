@@ -7,6 +7,7 @@ mod checks;
 mod contents;
 mod copies;
 mod crowd;
+mod declared;
 mod desk;
 #[path = "../support/git_server.rs"]
 mod git_server;

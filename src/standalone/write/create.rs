@@ -65,7 +65,14 @@ impl Deed<'_, '_> {
         if self.transaction.get(self.table, &name).is_some() {
             return Err(Failure::AlreadyExists(self.definition.subject(&name.name)));
         }
+        // A status that the definition gives by default is nobody's.
+        let members = value.as_object_mut().expect("an object was decoded");
+        let halves = self.definition.status;
+        let given = halves.then(|| members.shift_remove("status")).flatten();
         self.track(None, &mut value);
+        if let Some(status) = given {
+            value["status"] = status;
+        }
         self.make_room();
         Ok(Written::Created(self.put(value).body().clone()))
     }

@@ -219,6 +219,7 @@ mod tests {
             "resourceVersion": "4711",
             "creationTimestamp": "2026-01-02T03:04:05Z",
             "deletionTimestamp": "2026-02-02T00:00:00Z",
+            "deletionGracePeriodSeconds": 0,
             "labels": {"kpt.dev/latest-revision": "true", "tier": "one"},
             "annotations": {"note": "kept"},
             "finalizers": ["example.com/hold"],

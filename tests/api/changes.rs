@@ -436,7 +436,7 @@ async fn patches_of_every_kind_are_applied_to_what_is_there() {
             STRATEGIC,
             json!({ "metadata": { "finalizers": ["f/b"] } }),
             "/metadata/finalizers",
-            json!(["f/a", "f/b"]),
+            json!(["f/b", "f/a"]),
         ),
         (
             STRATEGIC,
@@ -448,7 +448,7 @@ async fn patches_of_every_kind_are_applied_to_what_is_there() {
             STRATEGIC,
             json!({ "metadata": { "ownerReferences": [owner("2")] } }),
             "/metadata/ownerReferences",
-            json!([owner("1"), owner("2")]),
+            json!([owner("2"), owner("1")]),
         ),
         (
             STRATEGIC,

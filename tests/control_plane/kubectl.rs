@@ -161,7 +161,7 @@ async fn a_repository_s_life_in_kubectl() {
             .await,
         "repository.config.porch.kpt.dev/a\n"
     );
-    let condition = r#"{"status":{"conditions":[{"type":"Ready","status":"True","reason":"R","message":"","lastTransitionTime":"2026-01-01T00:00:00Z"}]}}"#;
+    let condition = r#"{"status":{"observedGeneration":9,"conditions":[{"type":"Ready","status":"True","reason":"R","message":"","lastTransitionTime":"2026-01-01T00:00:00Z"}]}}"#;
     cluster
         .ok(&[
             "patch",

@@ -155,7 +155,11 @@ async fn a_new_object_gets_what_the_server_gives_and_what_the_schema_says() {
             .unwrap()
             .ends_with('Z')
     );
-    assert_eq!(made.get("status"), None);
+    assert_eq!(
+        made["status"],
+        json!({ "observedGeneration": -1 }),
+        "what the caller claims is not kept"
+    );
     assert_eq!(plane.get("repositories", "a").unwrap(), made);
 }
 

@@ -335,6 +335,7 @@ async fn programs_in_go_understand_what_they_are_refused_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "the same table runs against standalone, and this takes a minute"]
 async fn kubectl_has_every_form_that_writes_in_a_cluster() {
     let server = Server::start("forms").await;
     let desk = Desk::open(&server.examined, "forms").await;

@@ -14,7 +14,7 @@ use crate::{
 pub const APPLY: &str = "application/apply-patch+yaml";
 pub const GROUP: &str = "mirror.example.com";
 /// How many writes are made in the run that is always made.
-const WRITES: usize = 150;
+const WRITES: usize = 80;
 /// The maps of names to texts that are written, with the path of their fields.
 const MAPS: [&str; 4] = [
     "/metadata/labels",

@@ -53,7 +53,7 @@ fn number(name: &str, default: u64) -> u64 {
 fn whatever_befalls_them_nothing_is_lost_doubled_or_overwritten() {
     let commands = number("PORCH_COMMANDS", 200);
     let seeds: Vec<u64> = match number("PORCH_SEED", 0) {
-        0 => (1..=number("PORCH_SEEDS", 20)).collect(),
+        0 => (1..=number("PORCH_SEEDS", 6)).collect(),
         seed => vec![seed],
     };
     let due = Mutex::new(seeds.into_iter());

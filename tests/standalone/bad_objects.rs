@@ -34,7 +34,7 @@ fn repositories_that_cannot_be_are_told_by_their_field_and_never_with_a_password
     porch.until_ready("good");
     for (name, url, more, expected) in [
         ("scheme", "ftp://example.com/x.git", "", "spec.git.repo"),
-        ("ssh", "git@example.com:x.git", "", "spec.git.repo"),
+        ("ssh", "git@example.com:x.git", "", "known_hosts"),
         (
             "password",
             "https://me:sesame@localhost/x.git",

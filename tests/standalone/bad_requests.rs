@@ -95,7 +95,7 @@ fn requests_that_make_no_sense_are_refused_in_plain_words() {
     let caller = Caller::of(&porch);
     let list = format!("{API}/packagerevisions");
     for (query, code, expected) in [
-        ("limit=abc", 400, "limit"),
+        ("limit=abc", 400, "parsing \"abc\""),
         ("continue=zzz", 400, "continue"),
         ("resourceVersion=abc", 400, "resourceVersion"),
         ("resourceVersion=-1", 400, "resourceVersion"),
@@ -144,7 +144,7 @@ fn requests_that_make_no_sense_are_refused_in_plain_words() {
             "label key cannot be empty",
         ),
         ("fieldSelector=spec.revision%3Dx", 400, "spec.revision"),
-        ("watch=1&timeoutSeconds=x", 400, "timeoutSeconds"),
+        ("watch=1&timeoutSeconds=x", 400, "parsing \"x\""),
         ("watch=1&resourceVersion=abc", 400, "resourceVersion"),
         (
             "watch=1&sendInitialEvents=true",

@@ -202,8 +202,11 @@ async fn places_that_will_not_do(desk: &Desk, there: &Elsewhere, url: &str) {
             "https://me:sesame@127.0.0.1/r",
             "it must not contain credentials",
         ),
-        ("ssh://git@127.0.0.1/r", "it must not contain credentials"),
-        ("ssh://127.0.0.1/r", "scheme \"ssh\" is not supported"),
+        ("ssh://git@127.0.0.1/r", "and known_hosts"),
+        (
+            "ssh://git:sesame@127.0.0.1/r",
+            "it must not contain credentials",
+        ),
         ("git://127.0.0.1/r", "scheme \"git\" is not supported"),
         ("ext::sh -c true", "it must not contain spaces"),
         ("--upload-pack=true", "it is no URL"),

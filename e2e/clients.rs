@@ -73,16 +73,16 @@ impl Drop for Follower {
     }
 }
 
-/// Builds the program, once for every state of its source.
-fn build() -> PathBuf {
+/// Builds a program of a package, once for every state of its source, and returns where it is.
+pub fn build(name: &str, package: &str) -> PathBuf {
     let directory = plane::root().join("e2e/clients");
-    let program = directory.join("bin/follower");
+    let program = directory.join("bin").join(name);
     let mut command = Command::new("go");
     command.current_dir(&directory).env("CGO_ENABLED", "0");
     command
         .args(["build", "-mod=readonly", "-buildvcs=false", "-o"])
         .arg(&program)
-        .arg(".");
+        .arg(package);
     let done = command.output().expect("this test needs Go on the PATH");
     let told = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success(), "{told}");
@@ -91,7 +91,9 @@ fn build() -> PathBuf {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn programs_in_go_end_up_exactly_where_the_server_is() {
-    let program = tokio::task::spawn_blocking(build).await.unwrap();
+    let program = tokio::task::spawn_blocking(|| build("follower", "."))
+        .await
+        .unwrap();
     let rig = Rig::start("go").await;
     let (subject, trouble) = rig.aggregated().await;
     let kubeconfig = rig.plane.directory("go").join("admin");
@@ -191,7 +193,9 @@ async fn a_day(desk: &Desk) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn programs_in_go_follow_a_day_in_the_life_of_a_repository() {
-    let program = tokio::task::spawn_blocking(build).await.unwrap();
+    let program = tokio::task::spawn_blocking(|| build("follower", "."))
+        .await
+        .unwrap();
     let server = Server::start("day").await;
     let desk = Desk::open(&server.examined, "life").await;
     let plane = server.plane();
@@ -225,7 +229,9 @@ async fn programs_in_go_follow_a_day_in_the_life_of_a_repository() {
 
 /// Runs the program in one of the ways that follow nothing, with these lines on its input; returns the lines it printed.
 async fn write(kubeconfig: &Path, words: &[String], lines: Vec<Value>) -> Vec<Value> {
-    let program = tokio::task::spawn_blocking(build).await.unwrap();
+    let program = tokio::task::spawn_blocking(|| build("follower", "."))
+        .await
+        .unwrap();
     let mut command = Command::new(program);
     command
         .arg(format!("-kubeconfig={}", kubeconfig.display()))

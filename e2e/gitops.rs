@@ -10,9 +10,9 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
+    clients::build,
     desk::{Desk, merge},
     pipeline::{self, Pipeline},
-    plane,
     server::Server,
 };
 
@@ -59,21 +59,6 @@ impl Drop for Controller {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn build() -> PathBuf {
-    let directory = plane::root().join("e2e/clients");
-    let program = directory.join("bin/flux");
-    let mut command = Command::new("go");
-    command.current_dir(&directory).env("CGO_ENABLED", "0");
-    command
-        .args(["build", "-mod=readonly", "-buildvcs=false", "-o"])
-        .arg(&program)
-        .arg("./flux");
-    let done = command.output().expect("this test needs Go on the PATH");
-    let told = String::from_utf8_lossy(&done.stderr);
-    assert!(done.status.success(), "{told}");
-    program
 }
 
 /// Writes a kubeconfig of one who may do everything, and returns where.
@@ -125,7 +110,9 @@ fn revision(desk: &Desk, name: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn flux_brings_and_prunes_package_revisions() {
-    let program = tokio::task::spawn_blocking(build).await.unwrap();
+    let program = tokio::task::spawn_blocking(|| build("flux", "./flux"))
+        .await
+        .unwrap();
     let server = Server::start("flux").await;
     let desk = Desk::bare(&server.examined, "flux").await;
     let mut flux = Controller::start(&program, &kubeconfig(&server, "flux"), &desk.namespace);

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     git_server::GitServer,
     process::{API, Porch, eventually, repository, revisions, secret, small, start},
+    repository::Repository,
 };
 
 /// Sends a message, and returns the status of the answer.
@@ -44,19 +45,47 @@ fn signed(secret: &str, body: &str) -> String {
     out
 }
 
+/// A server that looks by itself once in ten hours, with a Repository that is ready, and knows a secret of webhooks.
+struct Told {
+    porch: Porch,
+    git: Repository,
+    server: GitServer,
+    url: String,
+    home: tempfile::TempDir,
+}
+
+impl Told {
+    fn with(secret: &str) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let git = small();
+        let server = GitServer::http(git.root());
+        let key = home.path().join("key");
+        std::fs::write(&key, secret).unwrap();
+        let words = ["--sync-interval", "10h", "--webhook-secret-file"];
+        let words = [&words[..], &[key.to_str().unwrap()]].concat();
+        let porch = start(&home.path().join("data"), &words);
+        let url = server.url("bare.git");
+        porch.applied(&repository("r", &url, ""));
+        porch.until_ready("r");
+        Self {
+            porch,
+            git,
+            server,
+            url,
+            home,
+        }
+    }
+}
+
 #[test]
 fn a_push_that_is_told_is_seen_at_once_in_one_fetch_whoever_tells_it() {
-    let home = tempfile::tempdir().unwrap();
-    let git = small();
-    let server = GitServer::http(git.root());
-    let key = home.path().join("key");
-    std::fs::write(&key, "open sesame\n").unwrap();
-    let words = ["--sync-interval", "10h", "--webhook-secret-file"];
-    let words = [&words[..], &[key.to_str().unwrap()]].concat();
-    let porch = start(&home.path().join("data"), &words);
-    let url = server.url("bare.git");
-    porch.applied(&repository("r", &url, ""));
-    porch.until_ready("r");
+    let Told {
+        porch,
+        git,
+        server,
+        url,
+        home: _home,
+    } = Told::with("open sesame\n");
     let ours = url
         .trim_end_matches(".git")
         .to_uppercase()
@@ -221,17 +250,13 @@ fn who_is_not_believed_learns_nothing_and_starts_nothing() {
 
 #[test]
 fn what_is_delivered_again_starts_nothing_and_forms_are_read() {
-    let home = tempfile::tempdir().unwrap();
-    let git = small();
-    let server = GitServer::http(git.root());
-    let key = home.path().join("key");
-    std::fs::write(&key, "s3same").unwrap();
-    let words = ["--sync-interval", "10h", "--webhook-secret-file"];
-    let words = [&words[..], &[key.to_str().unwrap()]].concat();
-    let porch = start(&home.path().join("data"), &words);
-    let url = server.url("bare.git");
-    porch.applied(&repository("r", &url, ""));
-    porch.until_ready("r");
+    let Told {
+        porch,
+        git: _git,
+        server,
+        url,
+        home: _home,
+    } = Told::with("s3same");
     let send = |body: &str, delivery: &str| {
         let digest = format!("sha256={}", signed("s3same", body));
         let headers = [

@@ -93,10 +93,11 @@ impl World {
     /// Returns how many looks there were.
     pub fn looks(&self) -> u64 {
         let metrics = self.get("/metrics");
-        let line = metrics
+        let lines = metrics
             .lines()
-            .find(|line| line.starts_with("porch_repository_sync_duration_seconds_count"));
-        line.unwrap().rsplit_once(' ').unwrap().1.parse().unwrap()
+            .filter(|line| line.starts_with("porch_repository_sync_duration_seconds_count"));
+        let counts = lines.map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap());
+        counts.sum()
     }
 
     /// Returns the processor time that the server used so far.

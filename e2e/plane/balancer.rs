@@ -82,6 +82,9 @@ async fn join(
             continue;
         }
         if let Ok(mut server) = TcpStream::connect(server).await {
+            for end in [&client, &server] {
+                let _ = end.set_nodelay(true);
+            }
             let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
             return;
         }

@@ -66,6 +66,10 @@ async fn join(mut client: TcpStream, target: SocketAddr, mut until: watch::Recei
     let Ok(mut server) = TcpStream::connect(target).await else {
         return;
     };
+    // A wire keeps nothing back: small pieces would wait for one another's acknowledgement.
+    for end in [&client, &server] {
+        let _ = end.set_nodelay(true);
+    }
     tokio::select! {
         _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
         _ = until.changed() => {}

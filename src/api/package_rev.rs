@@ -54,6 +54,8 @@ pub const FORMAT: u32 = 1;
     )
 )]
 #[serde(rename_all = "camelCase", default)]
+// One writer writes all of it: kube-apiserver need not keep account of every field.
+#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
 pub struct PackageRevSpec {
     /// The Repository that the record belongs to.
     #[serde(skip_serializing_if = "is_default")]

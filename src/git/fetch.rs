@@ -15,7 +15,7 @@ use super::{
     list::{SERVICE, list_refs, open_local},
     packet::{Packet, Packets, text, write_line},
     packs,
-    talk::Talk,
+    talk::{self, Talk},
 };
 
 /// The longest pack that is read, in bytes.
@@ -42,7 +42,8 @@ pub(super) fn fetch(
         copy(mirror, &open_local(&directory)?, (&wants, known))?;
         return settled(&odb, refs);
     }
-    let talk = Talk::new(access)?;
+    let agent = talk::agent(access)?;
+    let talk = Talk::new(access, &agent);
     if talk.dialect() == Dialect::Unknown {
         list_refs(access)?;
     }

@@ -15,7 +15,7 @@ use super::{
     link::Dialect,
     packet::{Packet, Packets, text, write_line},
     prepare,
-    talk::Talk,
+    talk::{self, Talk},
 };
 
 /// The longest list of refs that is read, in bytes: some 500,000 refs.
@@ -79,7 +79,8 @@ impl<R: Read> Read for Brief<R> {
 
 /// Asks a server for the refs below these prefixes; an old one tells of all.
 fn remote(access: &Access, prefixes: &[&str]) -> Result<Refs, Error> {
-    let talk = Talk::new(access)?;
+    let agent = talk::agent(access)?;
+    let talk = Talk::new(access, &agent);
     if talk.dialect() != Dialect::Zero {
         match two(talk, prefixes) {
             Err(Error::Protocol(_)) => {}
@@ -108,7 +109,8 @@ fn two(talk: Talk<'_>, prefixes: &[&str]) -> Result<Refs, Error> {
     Ok(refs)
 }
 
-fn read_two(talk: Talk<'_>, reader: impl Read) -> Result<Refs, Error> {
+/// Reads the answer of a server of protocol 2.
+pub(super) fn read_two(talk: Talk<'_>, reader: impl Read) -> Result<Refs, Error> {
     let mut packets = Packets::new(io::BufReader::with_capacity(1 << 16, reader));
     let mut refs = Refs::default();
     loop {
@@ -195,7 +197,7 @@ struct Advertised {
 }
 
 /// Returns the refs of an advertisement, or nothing if it is one of protocol 2.
-fn read_advertisement(talk: Talk<'_>, reader: impl Read) -> Result<Option<Refs>, Error> {
+pub(super) fn read_advertisement(talk: Talk<'_>, reader: impl Read) -> Result<Option<Refs>, Error> {
     let mut packets = Packets::new(io::BufReader::with_capacity(1 << 16, reader));
     let mut said = Advertised {
         // Only HTTP says first which service answers.

@@ -13,6 +13,8 @@ mod files;
 mod history;
 mod host_keys;
 mod http;
+#[cfg(test)]
+mod laws;
 mod layout;
 mod link;
 mod list;

@@ -17,7 +17,7 @@ use super::{
     packet::{Packet, Packets, text, write_line},
     report::{Heard, Hearing},
     ssh::{Bounded, Run},
-    talk::{Talk, bounded},
+    talk::{self, Talk, bounded},
 };
 
 /// The service that writes.
@@ -72,7 +72,8 @@ pub(super) enum Answer {
 /// # Errors
 /// Every error of a server; [`Error::Uncertain`] when the answer was lost.
 pub(super) fn send(access: &Access, pack: &Pack, edits: &[RefEdit]) -> Result<Answer, Error> {
-    let talk = Talk::new(access)?;
+    let agent = talk::agent(access)?;
+    let talk = Talk::new(access, &agent);
     if access.address.shell().is_some() {
         return send_by_shell(talk, pack, edits);
     }
@@ -126,7 +127,8 @@ fn greeted_by_shell(talk: Talk<'_>) -> Result<(Run, Abilities), Error> {
 /// # Errors
 /// Every error of a server.
 pub(super) fn ask(access: &Access, edits: &[RefEdit]) -> Result<Vec<Refused>, Error> {
-    let talk = Talk::new(access)?;
+    let agent = talk::agent(access)?;
+    let talk = Talk::new(access, &agent);
     if access.address.shell().is_none() {
         return Ok(unable(&*learn(talk)?, edits));
     }

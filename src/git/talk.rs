@@ -20,20 +20,25 @@ pub(super) struct Talk<'a> {
     pub(super) agent: &'a Agent,
 }
 
+/// Returns the connections for a conversation.
+///
+/// # Errors
+/// [`Error::Refused`] for certificates that are none; [`Error::Unreachable`] when nobody wants to hear of the server.
+pub(super) fn agent(access: &Access) -> Result<Arc<Agent>, Error> {
+    let link = &access.link;
+    let agent = link.agent(|| http::agent(access))?;
+    if link.has_ended() {
+        // Whoever ended the link may have seen no agent yet.
+        Agent::clone(&agent).shutdown();
+        return Err(Error::Unreachable(format!("{}: given up", access.address)));
+    }
+    Ok(agent)
+}
+
 impl<'a> Talk<'a> {
     /// Returns the conversation; nothing is dialled yet.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] for certificates that are none.
-    pub(super) fn new(access: &'a Access) -> Result<Self, Error> {
-        let link = &access.link;
-        let agent = link.agent(|| http::agent(access))?;
-        if link.has_ended() {
-            // Whoever ended the link may have seen no agent yet.
-            agent.clone().shutdown();
-            return Err(Error::Unreachable(format!("{}: given up", access.address)));
-        }
-        Ok(Self { access, agent })
+    pub(super) fn new(access: &'a Access, agent: &'a Agent) -> Self {
+        Self { access, agent }
     }
 
     /// Returns the protocol that the server is known to speak.

@@ -5,6 +5,7 @@
 
 mod callers;
 mod certificates;
+mod client;
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
@@ -140,7 +141,7 @@ async fn connect(kubeconfig: Option<&Path>) -> anyhow::Result<Client> {
         None => Config::incluster()
             .context("this is no pod of a cluster: name one with --kubeconfig")?,
     };
-    Ok(Client::try_from(config)?)
+    client::of(config)
 }
 
 fn limits(flags: &Serve) -> Limits {

@@ -97,6 +97,28 @@ fn owned(expected: &[(&str, Value)]) -> Vec<(String, Value)> {
 }
 
 #[tokio::test]
+async fn who_does_not_say_who_it_is_manages_its_fields_as_unknown() {
+    let shop = Shop::new();
+    for (agent, manager) in [
+        (None, "unknown"),
+        (Some(""), "unknown"),
+        (Some("/1"), "unknown"),
+        (Some("editor/1.0 (linux)"), "editor"),
+    ] {
+        let headers = [("content-type", "application/json")];
+        let agent = agent.map(|agent| ("user-agent", agent));
+        let headers: Vec<_> = headers.into_iter().chain(agent).collect();
+        let body = widget(json!({ "color": "red" })).to_string();
+        let made = shop.client.send(Method::POST, HERE, &headers, body).await;
+        assert_eq!(made.code, 201, "{}", made.text());
+        let owner = &made.json()["metadata"]["managedFields"][0]["manager"];
+        assert_eq!(owner, manager, "{agent:?}");
+        let uri = format!("{HERE}/a");
+        shop.client.send(Method::DELETE, &uri, &[], "").await;
+    }
+}
+
+#[tokio::test]
 async fn what_is_applied_is_made_owned_and_written_only_once() {
     let shop = Shop::new();
     let made = shop

@@ -131,6 +131,7 @@ async fn restart(mut world: World, chance: &mut Chance) -> World {
     }
     let mut world = world.restart();
     world.pace = PACE;
+    world.limit = Duration::MAX;
     world.catalog.until_ready().await;
     world
 }
@@ -203,6 +204,7 @@ async fn whatever_happens_the_records_say_what_git_says_when_it_is_quiet_again()
     // What is asked costs real time; what befalls them is not less for being asked less often.
     let mut world = World::start_asking((timeouts, Duration::from_mins(20))).await;
     world.pace = PACE;
+    world.limit = Duration::MAX;
     let mut places = Vec::new();
     for number in 0..count {
         places.push(Place::new(&world, number).await);

@@ -38,6 +38,9 @@ pub struct World {
     pub directory: tempfile::TempDir,
     /// How long a nap is.
     pub pace: Duration,
+    /// How long it may last on a real clock: what waits for what never comes must fail, with words.
+    pub limit: Duration,
+    begun: std::time::Instant,
     clock: Clock,
     patience: Patience,
     /// What runs until the world ends.
@@ -124,6 +127,8 @@ impl World {
             contents,
             directory,
             pace: Duration::from_secs(1),
+            limit: Duration::from_mins(5),
+            begun: std::time::Instant::now(),
             clock,
             patience,
             tasks,
@@ -225,6 +230,11 @@ impl World {
 
     /// Lets some time go by, a second on the paused clock, and real work go on.
     pub async fn nap(&self) {
+        let lasted = self.begun.elapsed();
+        assert!(
+            lasted < self.limit,
+            "what is waited for did not come in {lasted:.0?}"
+        );
         tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_millis(2)))
             .await
             .unwrap();

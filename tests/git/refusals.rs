@@ -711,6 +711,8 @@ fn locks_that_a_killed_push_left_are_in_nobodys_way() {
     }
     // Whoever is at work keeps his lock.
     let lock = scene.repository.bare().join("refs/heads/x/1.lock");
+    // The directory goes with the last ref in it.
+    std::fs::create_dir_all(lock.parent().unwrap()).unwrap();
     std::fs::write(&lock, "").unwrap();
     assert_eq!(told(&flip(&access, &head))[0].1, "moved");
     assert!(lock.exists());

@@ -1,6 +1,9 @@
 //! Refs and objects over the wire.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use porch::git::{
     Access, Address, Credentials, Error, Mirror, Refs, Scope, Secret, Timeouts, list_refs,
@@ -61,6 +64,28 @@ fn with(url: &str, credentials: Credentials, ca: Option<Vec<u8>>) -> Access {
         whole: Duration::from_secs(20),
     };
     Access::new(address, credentials, ca, timeouts)
+}
+
+#[test]
+fn a_thousand_repositories_do_not_hold_a_thousand_connections() {
+    let repository = small();
+    let server = GitServer::http(repository.root());
+    let all: Vec<Access> = (0..150).map(|_| access(&server.url("bare.git"))).collect();
+    for access in &all {
+        list_refs(access).unwrap();
+    }
+    let (opened, soon) = (
+        server.connections(),
+        Instant::now() + Duration::from_secs(10),
+    );
+    while server.open_connections() > 100 {
+        let open = server.open_connections();
+        assert!(Instant::now() < soon, "{open} of {opened} are open");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // Those asked last keep theirs.
+    list_refs(all.last().unwrap()).unwrap();
+    assert_eq!(server.connections(), opened);
 }
 
 #[test]

@@ -74,8 +74,15 @@ pub struct GitServer {
     ca: Option<String>,
     behaviour: Arc<Mutex<Behaviour>>,
     requests: Arc<Mutex<Vec<String>>>,
-    connections: Arc<AtomicUsize>,
+    connections: Arc<Connections>,
     runtime: Option<tokio::runtime::Runtime>,
+}
+
+/// How many connections there were, and are.
+#[derive(Default)]
+struct Connections {
+    opened: AtomicUsize,
+    closed: AtomicUsize,
 }
 
 #[derive(Clone)]
@@ -119,7 +126,13 @@ impl GitServer {
 
     /// Returns how many connections were opened so far.
     pub fn connections(&self) -> usize {
-        self.connections.load(Ordering::SeqCst)
+        self.connections.opened.load(Ordering::SeqCst)
+    }
+
+    /// Returns how many connections are open.
+    pub fn open_connections(&self) -> usize {
+        let closed = self.connections.closed.load(Ordering::SeqCst);
+        self.connections() - closed
     }
 
     fn start(root: &Path, tls: bool) -> Self {
@@ -140,7 +153,7 @@ impl GitServer {
         };
         let router = Router::new().fallback(answer).with_state(served);
         let (acceptor, ca) = if tls { identity() } else { (None, None) };
-        let connections = Arc::<AtomicUsize>::default();
+        let connections = Arc::<Connections>::default();
         runtime.spawn(accept(listener, router, acceptor, connections.clone()));
         Self {
             address,
@@ -191,14 +204,15 @@ async fn accept(
     listener: tokio::net::TcpListener,
     router: Router,
     acceptor: Option<tokio_rustls::TlsAcceptor>,
-    connections: Arc<AtomicUsize>,
+    connections: Arc<Connections>,
 ) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             return;
         };
-        connections.fetch_add(1, Ordering::SeqCst);
+        connections.opened.fetch_add(1, Ordering::SeqCst);
         let (router, acceptor) = (router.clone(), acceptor.clone());
+        let connections = connections.clone();
         tokio::spawn(async move {
             match acceptor {
                 None => serve(stream, router).await,
@@ -208,6 +222,7 @@ async fn accept(
                     }
                 }
             }
+            connections.closed.fetch_add(1, Ordering::SeqCst);
         });
     }
 }

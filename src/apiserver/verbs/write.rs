@@ -160,6 +160,9 @@ fn options(verb: Verb, ask: &Ask, manager: String) -> Result<WriteOptions, Failu
     Ok(options)
 }
 
+/// Who manages fields if the client does not say who it is, as kube-apiserver has it.
+const UNKNOWN: &str = "unknown";
+
 /// Returns the client's name, which manages fields if nobody else is named.
 fn manager(headers: &HeaderMap) -> String {
     let agent = headers
@@ -170,6 +173,9 @@ fn manager(headers: &HeaderMap) -> String {
     let mut name: String = name.chars().filter(|letter| !letter.is_control()).collect();
     let end = name.floor_char_boundary(128);
     name.truncate(end);
+    if name.is_empty() {
+        return UNKNOWN.into();
+    }
     name
 }
 

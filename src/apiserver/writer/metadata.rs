@@ -181,16 +181,13 @@ pub(super) fn go_on(kind: &Kind, live: &Value, object: &mut Value) -> Result<Vec
 
 /// Returns what is wrong if somebody wants to hold an object that goes already.
 fn new_finalizers(before: &Value, after: &Value) -> Option<FieldError> {
-    before["deletionTimestamp"].as_str()?;
-    let names = |metadata: &Value| -> Vec<String> {
+    fn names(metadata: &Value) -> impl Iterator<Item = &str> {
         let names = metadata["finalizers"].as_array().into_iter().flatten();
-        names
-            .filter_map(|name| Some(name.as_str()?.to_owned()))
-            .collect()
-    };
-    let old = names(before);
+        names.filter_map(Value::as_str)
+    }
+    before["deletionTimestamp"].as_str()?;
+    let old: BTreeSet<&str> = names(before).collect();
     let new: Vec<String> = names(after)
-        .iter()
         .filter(|name| !old.contains(name))
         .map(|name| format!("{name:?}"))
         .collect();

@@ -92,9 +92,85 @@ pub fn same(address: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*, sample::select};
     use serde_json::json;
 
     use super::*;
+
+    /// Any JSON, with the words of messages in it.
+    fn documents() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i32>().prop_map(Value::from),
+            "(https?|ssh|git|file)://[a-z@:]{0,8}/[a-z/.]{0,8}".prop_map(Value::from),
+            "[ -~]{0,20}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 40, 6, |inner| {
+            let mut keys = vec![
+                "repository",
+                "project",
+                "links",
+                "clone",
+                "self",
+                "href",
+                "other",
+            ];
+            keys.extend(KEYS);
+            let member = (select(keys), inner.clone());
+            prop_oneof![
+                vec(inner, 0..5).prop_map(Value::from),
+                vec(member, 0..6).prop_map(|members| {
+                    Value::Object(
+                        members
+                            .into_iter()
+                            .map(|(key, it)| (key.into(), it))
+                            .collect(),
+                    )
+                }),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_message_says_it_is_read_and_names_only_what_is_an_address(
+            message in documents(), bytes in vec(any::<u8>(), 0..200)
+        ) {
+            let text = message.to_string();
+            for told in addresses(text.as_bytes()) {
+                let (host, path) = told.split_once('/').unwrap();
+                prop_assert!(!path.is_empty() && !path.ends_with('/') && !host.contains('@'), "{}", told);
+            }
+            let form: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
+            let form = format!("payload={form}");
+            prop_assert_eq!(addresses(form.as_bytes()), addresses(text.as_bytes()));
+            let _ = addresses(&bytes);
+        }
+
+        #[test]
+        fn an_address_is_found_wherever_servers_tell_it(
+            host in "[a-z]{1,8}(\\.[a-z]{2,3})?", path in "[a-z0-9]{1,6}(/[a-z0-9-]{1,6}){0,3}", key in select(&KEYS[..]),
+            link in select(&["html", "self", "clone"][..]), place in select(&["repository", "project"][..]),
+        ) {
+            let expected = BTreeSet::from([format!("{host}/{path}")]);
+            for address in [
+                format!("https://{host}/{path}"),
+                format!("https://{host}:443/{path}.git"),
+                format!("http://user:pw@{host}/{path}/"),
+                format!("ssh://git@{host}:7999/{path}.git"),
+                format!("git@{host}:{path}.git"),
+            ] {
+                for message in [
+                    json!({ place: { key: address } }),
+                    json!({ place: { "links": { link: { "href": address } } } }),
+                    json!({ place: { "links": { link: [{ "href": address }] } } }),
+                ] {
+                    prop_assert_eq!(addresses(message.to_string().as_bytes()), expected.clone(), "{}", message);
+                }
+            }
+        }
+    }
 
     #[test]
     fn an_address_is_the_same_however_it_is_written() {

@@ -6,6 +6,7 @@
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use arc_swap::ArcSwapOption;
@@ -18,8 +19,10 @@ use rustls::{
 use sha2::{Digest, Sha256};
 
 use super::{Identity, proxy::Headers};
-use crate::certificate;
+use crate::{apiserver::delegate::Answers, certificate};
 
+/// How long what was found of a certificate holds: one that expires is known for so long after.
+const LASTING: Duration = Duration::from_secs(5);
 /// Extra under which a user's certificate is told (KEP-3257).
 const CREDENTIAL: &str = "authentication.kubernetes.io/credential-id";
 
@@ -58,6 +61,17 @@ struct Rules {
     terms: Terms,
     clients: Option<Arc<dyn ClientCertVerifier>>,
     proxy: Option<Arc<dyn ClientCertVerifier>>,
+    /// What was found of certificates lately: kube-apiserver shows the same one with every request, and to check its
+    /// signatures takes longer than most requests. Gone with the rules.
+    found: Answers<Found>,
+}
+
+/// Who vouches for a certificate, and what it says; nothing if it can't be read.
+#[derive(Clone)]
+struct Found {
+    proxy: bool,
+    clients: bool,
+    details: Option<Arc<certificate::Details>>,
 }
 
 /// What a certificate proves.
@@ -160,6 +174,7 @@ impl Rules {
                 .map(|pem| verifier("the front proxy", pem))
                 .transpose()?,
             terms,
+            found: Answers::new(),
         })
     }
 
@@ -169,37 +184,59 @@ impl Rules {
         more: &[CertificateDer<'_>],
         headers: &HeaderMap,
     ) -> Proof {
+        if self.clients.is_none() && self.proxy.is_none() {
+            return Proof::Ignored;
+        }
+        let found = self.find(own, more);
+        let Some(details) = found.details else {
+            return Proof::Rejected;
+        };
+        if let Some(terms) = &self.terms.proxy
+            && found.proxy
+            && (terms.allowed.is_empty() || terms.allowed.contains(&details.common_name))
+            && let Some(identity) = terms.headers.read(headers)
+        {
+            return Proof::Identity(identity);
+        }
+        if found.clients && !details.common_name.is_empty() {
+            return Proof::Identity(user(&details, own));
+        }
+        Proof::Rejected
+    }
+
+    /// Returns what is found of a certificate, now or a moment ago.
+    fn find(&self, own: &CertificateDer<'_>, more: &[CertificateDer<'_>]) -> Found {
+        let certificates = [own].into_iter().chain(more);
+        let mut shown = Vec::new();
+        for certificate in certificates {
+            // With its length, so that no two chains are the same bytes.
+            shown.extend_from_slice(&certificate.len().to_le_bytes());
+            shown.extend_from_slice(certificate);
+        }
+        if let Some(found) = self.found.get(&shown) {
+            return found;
+        }
         let vouched = |verifier: &Option<Arc<dyn ClientCertVerifier>>| {
             verifier.as_ref().is_some_and(|verifier| {
                 let now = UnixTime::now();
                 verifier.verify_client_cert(own, more, now).is_ok()
             })
         };
-        if self.clients.is_none() && self.proxy.is_none() {
-            return Proof::Ignored;
-        }
-        let Ok(details) = certificate::details(own) else {
-            return Proof::Rejected;
+        let found = Found {
+            proxy: vouched(&self.proxy),
+            clients: vouched(&self.clients),
+            details: certificate::details(own).ok().map(Arc::new),
         };
-        if let Some(terms) = &self.terms.proxy
-            && vouched(&self.proxy)
-            && (terms.allowed.is_empty() || terms.allowed.contains(&details.common_name))
-            && let Some(identity) = terms.headers.read(headers)
-        {
-            return Proof::Identity(identity);
-        }
-        if vouched(&self.clients) && !details.common_name.is_empty() {
-            return Proof::Identity(user(details, own));
-        }
-        Proof::Rejected
+        self.found.keep(&shown, found.clone(), LASTING);
+        found
     }
 }
 
-fn user(details: certificate::Details, own: &CertificateDer<'_>) -> Identity {
+fn user(details: &certificate::Details, own: &CertificateDer<'_>) -> Identity {
     Identity {
-        user: details.common_name,
-        uid: details.uid,
-        groups: details.organizations,
+        user: details.common_name.clone(),
+        uid: details.uid.clone(),
+        groups: details.organizations.clone(),
         extra: [(
             CREDENTIAL.into(),
             vec![format!("X509SHA256={:x}", Sha256::digest(own))],

@@ -10,23 +10,16 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use git2::{ObjectType, Oid};
+use git2::Oid;
 
-use super::{Error, Mirror, packs, roots};
+use super::{Error, Mirror, packs};
 
 /// So many small packs are left alone.
 const MOST: usize = 40;
 /// A pack is small up to so many bytes.
 const SMALL: u64 = 16 << 20;
-/// So many packs of any size are left alone when it is time to write everything anew.
-const MOST_OF_ALL: usize = 100;
-/// How often it is looked for what nobody can want; and how long what no ref reaches is kept: a record may name it until it is
-/// settled, and a reader until the record that it saw is old.
+/// How often it is looked for what nobody can want.
 const GRACE: Duration = Duration::from_hours(24);
-/// Everything is written anew for the sake of one object in so many.
-const WORTH: usize = 4;
-/// Packs of more bytes together are not written anew: it would take minutes, and as much disk again.
-const LARGEST: u64 = 2 << 30;
 /// What a killed process left half-written is removed after this time; no fetch takes as long.
 const STALE: Duration = Duration::from_hours(24);
 /// Says by its time when it was last looked for what nobody can want.
@@ -39,7 +32,7 @@ pub enum Due {
     Nothing,
     /// [`Mirror::join_packs`].
     Join,
-    /// [`Mirror::drop_unreachable`].
+    /// [`Mirror::want`], and what follows.
     Drop,
 }
 
@@ -103,72 +96,6 @@ impl Mirror {
             ..Kept::default()
         })
     }
-
-    /// Writes everything anew that refs of any holder reach, or that was in use in the last so long, and drops the rest, if
-    /// that is worth it. Nobody may fetch meanwhile, or make refs of a holder others; any number may read and keep packs.
-    ///
-    /// # Errors
-    /// [`Error::Local`]; [`Error::Corrupt`]. The mirror is whole all the same.
-    pub fn drop_unreachable(&self, within: Duration) -> Result<Kept, Error> {
-        let Some(_lock) = lock(self)? else {
-            return Ok(Kept::default());
-        };
-        // Before it is tried: what can't be done now is not tried again and again.
-        stamp(self.directory())?;
-        let old = survey(self)?;
-        let before = old.len();
-        let same = Kept {
-            packs: (before, before),
-            ..Kept::default()
-        };
-        if old.iter().map(|(_, size)| size).sum::<u64>() > LARGEST {
-            return Ok(same);
-        }
-        let old: Vec<PathBuf> = old.into_iter().map(|(pack, _)| pack).collect();
-        let held = objects(&old)?.len();
-        let builder = self.reachable(within)?;
-        let wanted = builder.object_count();
-        let same = Kept {
-            objects: (held, held),
-            ..same
-        };
-        // What was kept meanwhile is in neither count, or in the second alone.
-        let few = held.saturating_sub(wanted) * WORTH < held || wanted == 0;
-        if few && before <= MOST_OF_ALL {
-            return Ok(same);
-        }
-        let after = replace(self, builder, &old)?;
-        Ok(Kept {
-            packs: (before, after),
-            objects: (held, wanted),
-        })
-    }
-
-    /// Returns the builder of a pack of all that somebody may want.
-    fn reachable(&self, within: Duration) -> Result<git2::PackBuilder<'_>, Error> {
-        let failed = |error: git2::Error| Error::Corrupt(error.message().to_string());
-        let (repository, odb) = (self.repository(), self.odb()?);
-        let mut wanted = BTreeSet::new();
-        for refs in roots::all(self.directory()) {
-            wanted.extend(roots::tips(&refs?));
-        }
-        let recent = roots::recent(self.directory(), within)?.into_iter();
-        wanted.extend(recent.filter(|id| odb.exists(*id)));
-        let mut builder = repository.packbuilder().map_err(failed)?;
-        let mut walk = repository.revwalk().map_err(failed)?;
-        for mut id in wanted {
-            while let Ok(tag) = repository.find_tag(id) {
-                builder.insert_object(id, None).map_err(failed)?;
-                id = tag.target_id();
-            }
-            match odb.read_header(id).map_err(failed)? {
-                (_, ObjectType::Commit) => walk.push(id).map_err(failed)?,
-                _ => builder.insert_recursive(id, None).map_err(failed)?,
-            }
-        }
-        builder.insert_walk(&mut walk).map_err(failed)?;
-        Ok(builder)
-    }
 }
 
 /// Returns how many of packs of these sizes, ordered by size, should be joined: the smaller ones, so that each that is left
@@ -185,7 +112,7 @@ fn joined(sizes: &[u64]) -> usize {
 }
 
 /// Takes the turn of whoever removes packs; nothing if somebody else has it, in this process or another.
-fn lock(mirror: &Mirror) -> Result<Option<fs::File>, Error> {
+pub(super) fn lock(mirror: &Mirror) -> Result<Option<fs::File>, Error> {
     let path = mirror.directory().join("tidy.lock");
     let lock = fs::File::create(&path).map_err(|error| Error::local(&path, &error))?;
     Ok(lock.try_lock().is_ok().then_some(lock))
@@ -211,7 +138,7 @@ fn age(file: &Path) -> Option<Duration> {
 }
 
 /// Returns the packs and their sizes, the smallest first, and removes stale leftovers.
-fn survey(mirror: &Mirror) -> Result<Vec<(PathBuf, u64)>, Error> {
+pub(super) fn survey(mirror: &Mirror) -> Result<Vec<(PathBuf, u64)>, Error> {
     let path = packs::directory(mirror);
     let entries = fs::read_dir(&path).map_err(|error| Error::local(&path, &error))?;
     let mut found = Vec::new();
@@ -235,7 +162,7 @@ fn survey(mirror: &Mirror) -> Result<Vec<(PathBuf, u64)>, Error> {
 }
 
 /// Returns what packs hold, by their indexes.
-fn objects(packs: &[PathBuf]) -> Result<BTreeSet<Oid>, Error> {
+pub(super) fn objects(packs: &[PathBuf]) -> Result<BTreeSet<Oid>, Error> {
     let mut ids = BTreeSet::new();
     for pack in packs {
         let index = pack.with_extension("idx");
@@ -266,9 +193,15 @@ fn listed(index: &[u8]) -> Option<Vec<Oid>> {
 /// Puts the pack of a builder in the place of old ones, and returns how many packs there are then.
 fn replace(
     mirror: &Mirror,
-    mut builder: git2::PackBuilder<'_>,
+    builder: git2::PackBuilder<'_>,
     old: &[PathBuf],
 ) -> Result<usize, Error> {
+    let fresh = add(mirror, builder)?;
+    remove(mirror, old, &fresh)
+}
+
+/// Writes the pack of a builder, safe on the disk, and returns where it is.
+pub(super) fn add(mirror: &Mirror, mut builder: git2::PackBuilder<'_>) -> Result<PathBuf, Error> {
     let odb = mirror.odb()?;
     let mut pack = packs::writer(mirror, &odb)?;
     packs::copy(&mut builder, &mut pack)?;
@@ -282,12 +215,18 @@ fn replace(
         let synced = fs::File::open(file).and_then(|file| file.sync_all());
         synced.map_err(|error| Error::local(file, &error))?;
     }
-    for pack in old.iter().filter(|pack| **pack != fresh) {
+    Ok(fresh)
+}
+
+/// Removes old packs in whose place there is a new one, and returns how many packs there are then.
+pub(super) fn remove(mirror: &Mirror, old: &[PathBuf], fresh: &Path) -> Result<usize, Error> {
+    // The same objects make the same name.
+    for pack in old.iter().filter(|pack| *pack != fresh) {
         for end in ["idx", "rev", "pack"] {
             let _ = fs::remove_file(pack.with_extension(end));
         }
     }
-    let refreshed = odb.refresh();
+    let refreshed = mirror.odb()?.refresh();
     refreshed.map_err(|error| Error::Corrupt(error.message().into()))?;
     Ok(packs::sizes(mirror.directory()).len())
 }

@@ -23,7 +23,7 @@ use super::{
     secrets::Keys,
     store::{Place, Store},
 };
-use crate::git::{self, Access, Address, Due, Mirror, Proxies, Refs, Timeouts};
+use crate::git::{self, Access, Address, Due, Kept, Mirror, Proxies, Refs, Timeouts};
 
 /// How many mirrors are removed at once: whoever deletes a Repository waits for no scan.
 const REMOVALS: usize = 4;
@@ -323,36 +323,27 @@ impl Mirrors {
         blocking(&self.parts.reads, has).await
     }
 
-    /// Sees to the packs of a mirror, in the background. Who fetches meanwhile waits for it, who reads does not.
+    /// Sees to the packs of a mirror, in the background. Who fetches meanwhile waits for moments, who reads does not.
     pub(super) fn keep_up(&self, place: &Arc<Place>) {
         let (place, gate) = (place.clone(), self.parts.upkeep.clone());
-        let kept = async move {
-            let store = place.store.clone();
-            let due = threaded(move || Ok(store.due())).await?;
-            if due == Due::Nothing {
-                return Ok(());
-            }
-            let permit = gate.acquire_owned().await;
-            let Ok(turn) = place.store.turn.clone().try_lock_owned() else {
-                // Whoever fetches comes by here afterwards.
-                place.store.put_off();
-                return Ok(());
-            };
-            threaded(move || {
-                let (_permit, _turn) = (permit, turn);
-                let kept = place.store.keep_up(due);
-                place.part();
-                let mirror = place.directory().display();
-                tracing::debug!(%mirror, ?kept, "the packs of a mirror were seen to");
-                kept.map(drop)
-            })
-            .await
-        };
         tokio::spawn(async move {
-            if let Err(error) = kept.await {
-                let error: Error = error;
+            let store = place.store.clone();
+            let due = threaded(move || Ok(store.due())).await;
+            let due = due.unwrap_or(Due::Nothing);
+            if due == Due::Nothing {
+                return;
+            }
+            let _permit = gate.acquire_owned().await;
+            let done = see_to(&place, due).await;
+            place.store.put_off();
+            place.part();
+            let mirror = place.directory().display();
+            match done {
+                Ok(kept) => tracing::debug!(%mirror, ?kept, "the packs of a mirror were seen to"),
                 // A mirror may have gone meanwhile, and one that is damaged is found by those who read it.
-                tracing::debug!(%error, "the packs of a mirror could not be seen to");
+                Err(error) => {
+                    tracing::debug!(%mirror, %error, "the packs of a mirror could not be seen to");
+                }
             }
         });
     }
@@ -398,6 +389,28 @@ impl Mirrors {
     fn known(&self) -> MutexGuard<'_, Known> {
         let known = self.parts.known.lock();
         known.expect("nobody panics with the lock held")
+    }
+}
+
+/// Does what is due of a mirror's upkeep.
+async fn see_to(place: &Arc<Place>, due: Due) -> Result<Kept, Error> {
+    let store = place.store.clone();
+    match due {
+        Due::Nothing => Ok(Kept::default()),
+        Due::Join => threaded(move || store.open()?.join_packs()).await,
+        Due::Drop => {
+            let rewritten = threaded(move || store.rewrite()).await?;
+            let Some(rewritten) = rewritten else {
+                return Ok(Kept::default());
+            };
+            let (store, turn) = (place.store.clone(), place.store.turn.clone());
+            let turn = turn.lock_owned().await;
+            threaded(move || {
+                let _turn = turn;
+                store.supplant(rewritten)
+            })
+            .await
+        }
     }
 }
 

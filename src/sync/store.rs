@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::git::{self, Access, Due, Kept, Mirror, Refs};
+use crate::git::{self, Access, Due, Kept, Mirror, Refs, Rewrite, Rewritten};
 
 /// How long after a mirror was made anew for readers that may be done again: a repository can lack what they want too.
 const REMADE: Duration = Duration::from_mins(10);
@@ -157,18 +157,32 @@ impl Store {
         self.kept.store(false, Ordering::SeqCst);
     }
 
-    /// Does what is due. The turn is the caller's.
-    pub(super) fn keep_up(&self, due: Due) -> Result<Kept, git::Error> {
-        let done = self.open().and_then(|mirror| match due {
-            Due::Nothing => Ok(Kept::default()),
-            Due::Join => mirror.join_packs(),
-            Due::Drop => {
-                let _books = held(&self.books);
-                mirror.drop_unreachable(KEPT)
-            }
-        });
-        self.put_off();
-        done
+    /// Writes the mirror anew without what nobody can want, if that is worth it; returns what is to stand in the place of what
+    /// is there, and the age of the mirror that it is of. Who notes what a holder wants waits for moments.
+    pub(super) fn rewrite(&self) -> Result<Option<(Rewritten, u64)>, git::Error> {
+        let age = self.age();
+        let mirror = self.open()?;
+        let wanted = {
+            let _books = held(&self.books);
+            mirror.want(KEPT)?
+        };
+        let Some(wanted) = wanted else {
+            return Ok(None);
+        };
+        Ok(match mirror.rewrite(wanted)? {
+            Rewrite::Needless(_) => None,
+            Rewrite::Ready(rewritten) => Some((rewritten, age)),
+        })
+    }
+
+    /// Puts what was written anew in its place, unless the mirror was thrown away since. The turn is the caller's.
+    pub(super) fn supplant(&self, (rewritten, age): (Rewritten, u64)) -> Result<Kept, git::Error> {
+        let _books = held(&self.books);
+        if self.age() == age {
+            self.open()?.supplant(rewritten, KEPT)
+        } else {
+            Ok(Kept::default())
+        }
     }
 
     /// Returns whether the mirror may be made anew for a reader who finds it damaged, and takes note that it is.

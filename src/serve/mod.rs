@@ -135,8 +135,8 @@ async fn connect(kubeconfig: Option<&Path>) -> anyhow::Result<Client> {
             let read = || format!("cannot use --kubeconfig {}", file.display());
             let kubeconfig = Kubeconfig::read_from(file).with_context(read)?;
             let options = KubeConfigOptions::default();
-            let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
-            config.with_context(read)?
+            let config = Config::from_custom_kubeconfig(kubeconfig.clone(), &options).await;
+            client::without_proxy_of_environment(&kubeconfig, config.with_context(read)?)
         }
         None => Config::incluster()
             .context("this is no pod of a cluster: name one with --kubeconfig")?,

@@ -68,6 +68,7 @@ mod server;
 mod shards;
 #[path = "../tests/writing/strangers.rs"]
 mod strangers;
+mod strategic;
 #[path = "../tests/contract/subject.rs"]
 mod subject;
 mod traces;

@@ -51,6 +51,7 @@ fn main() {
     lists(&server);
     watchers(&server, 1_000);
     no_op(&server, &url);
+    written(&server, expected);
     warm(server, home.path(), expected);
 }
 
@@ -140,6 +141,21 @@ fn no_op(server: &Server, url: &str) {
         "  beside git ls-remote without its process",
         ours,
         theirs.saturating_sub(process),
+    );
+}
+
+/// Every revision labelled once: how long each write took, and what it costs to know who owns what.
+fn written(server: &Server, count: usize) {
+    let before = server.resident();
+    let took = time(|| server.label_all());
+    let after = server.resident();
+    let each = took / u32::try_from(count).unwrap();
+    println!("all {count} revisions labelled | {took:.1?} | {each:.1?} each");
+    let grown = tenths(after.saturating_sub(before) * 10 / count);
+    println!(
+        "  memory: {:.1} MB before, {:.1} MB after, {grown:.1} kB each",
+        mega(before * 1024),
+        mega(after * 1024)
     );
 }
 

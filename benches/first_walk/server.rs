@@ -118,6 +118,25 @@ impl Server {
         self.runtime.block_on(patched).unwrap();
     }
 
+    /// Labels every revision through its own API, as a user would: who owns what is kept with each from then on.
+    pub fn label_all(&self) {
+        const REVISIONS: &str = "/apis/porch.kpt.dev/v1alpha1/namespaces/default/packagerevisions";
+        let list: Value = serde_json::from_str(&self.get(REVISIONS, "application/json")).unwrap();
+        let names = list["items"].as_array().unwrap().iter();
+        let names = names.map(|item| item["metadata"]["name"].as_str().unwrap());
+        let patch = json!({"metadata": {"labels": {"written": "yes"}}}).to_string();
+        let writes = names.map(|name| {
+            let request = http::Request::patch(format!("{REVISIONS}/{name}"))
+                .header("content-type", "application/merge-patch+json")
+                .body(patch.clone().into_bytes());
+            self.client.request_text(request.unwrap())
+        });
+        let written = futures::stream::iter(writes)
+            .buffer_unordered(WRITERS)
+            .try_collect::<Vec<_>>();
+        self.runtime.block_on(written).unwrap();
+    }
+
     /// Has the server look at its repository so many times, and returns the median of what it says that one took.
     pub fn looks(&self, times: i64) -> Duration {
         let mut taken: Vec<_> = (0..times).map(|at| self.look(at)).collect();

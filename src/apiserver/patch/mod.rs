@@ -76,6 +76,15 @@ impl Patch {
         Ok(value)
     }
 
+    /// Returns what a refusal shows if `made` is no object of its kind: of a strategic patch itself, as kube-apiserver does.
+    #[must_use]
+    pub fn shown<'a>(&'a self, made: &'a Value) -> &'a Value {
+        match &self.steps {
+            Steps::Strategic(patch) => patch,
+            Steps::Operations(_) | Steps::Merge(_) => made,
+        }
+    }
+
     /// Returns the version that the patch puts into the object: its caller wants no other changed.
     #[must_use]
     pub fn version(&self) -> Option<&str> {

@@ -123,7 +123,7 @@ impl Change {
 
     fn patched(&self, patch: &Patch, live: &Value) -> Result<(Value, Vec<String>), Failure> {
         let made = patch.apply(live, &Lists::METADATA)?;
-        let origin = Origin::Patch(&made);
+        let origin = Origin::Patch(patch.shown(&made));
         if !made.is_object() {
             return Err(self.decoder.refused("it is no object any more", origin));
         }

@@ -39,6 +39,8 @@ mod garbage;
 mod git_server;
 mod gitops;
 mod history;
+#[path = "../tests/writing/hostile.rs"]
+mod hostile;
 #[path = "../tests/contract/kubectl.rs"]
 mod kubectl;
 #[path = "../tests/writing/life.rs"]

@@ -24,6 +24,7 @@ checks![
     refusals::creations_that_are_refused,
     refusals::updates_that_are_refused,
     refusals::old_versions_are_refused,
+    hostile::what_nobody_should_send,
     copies::copies_of_registered_revisions,
     copies::copies_from_elsewhere,
     copies::deployments_and_parents,

@@ -11,6 +11,7 @@ mod declared;
 mod desk;
 #[path = "../support/git_server.rs"]
 mod git_server;
+mod hostile;
 mod life;
 mod owned;
 mod refusals;

@@ -6,7 +6,7 @@ use super::{
     delete::{Departed, Terms},
 };
 use crate::{
-    api::{PorchPackage, Task},
+    api::{PorchPackage, Propagation, Task},
     cache::{Name, name_of, view},
     package::{Lifecycle, PLACEHOLDER, PackageKey, strategy::RevisionInput},
 };
@@ -43,11 +43,17 @@ impl Engine {
             .await
     }
 
-    /// Deletes all revisions of a package: none, if one of them may not be deleted.
+    /// Deletes all revisions of a package: none, if one of them may not be deleted. What is said of dependents is said of those
+    /// of each revision.
     ///
     /// # Errors
     /// [`Error::Forbidden`] naming those that may not be deleted; [`Error::NotFound`]; every error of [`Engine::delete`].
-    pub async fn delete_package(&self, name: &Name, call: &Call) -> Result<Vec<Departed>, Error> {
+    pub async fn delete_package(
+        &self,
+        name: &Name,
+        propagation: Option<Propagation>,
+        call: &Call,
+    ) -> Result<Vec<Departed>, Error> {
         let records = self.means().feed.catalog().records_of_package(name);
         if records.is_empty() {
             return Err(Error::NotFound(About::Request));
@@ -66,12 +72,13 @@ impl Engine {
                 ),
             });
         }
+        let terms = Terms {
+            propagation,
+            ..Terms::default()
+        };
         let mut gone = Vec::new();
         for record in in_order(records) {
-            match self
-                .delete(&name_of(&record), &Terms::default(), call)
-                .await
-            {
+            match self.delete(&name_of(&record), &terms, call).await {
                 Ok(departed) => gone.push(departed),
                 Err(Error::NotFound(_)) => {}
                 Err(error) => return Err(error),

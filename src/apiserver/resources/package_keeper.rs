@@ -67,7 +67,11 @@ impl Keeper for Packages {
         let live: Value = serde_json::from_slice(package.body())
             .map_err(|error| Failure::Internal(error.to_string()))?;
         terms.check(&live, Subject::new(api::GROUP, NAMED.plural, &*name.name))?;
-        let departed = self.engine.delete_package(name, &call(request)).await;
+        let propagation = terms.propagation;
+        let departed = self
+            .engine
+            .delete_package(name, propagation, &call(request))
+            .await;
         let departed = departed.map_err(|error| NAMED.failure(error, &name.name))?;
         let held = departed.iter().any(|one| matches!(one, Departed::Held(_)));
         let body = package.body().clone();

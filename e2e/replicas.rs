@@ -217,6 +217,7 @@ async fn a_rolling_restart_fails_no_read() {
             tokio::spawn(read(client, uri.clone(), told.clone()))
         })
         .collect();
+    let polling = tokio::spawn(discover(rig.plane.client(), told.clone()));
     for replica in [0, 1, 0, 1] {
         let (replica, plane) = (replicas[replica], rig.plane.clone());
         sleep(Duration::from_millis(500)).await;
@@ -229,6 +230,7 @@ async fn a_rolling_restart_fails_no_read() {
     for reader in readers {
         assert!(reader.await.unwrap() > 20, "too few reads");
     }
+    assert!(polling.await.unwrap() > 20, "too few looks at discovery");
     drop(balancer);
     served::register(&rig.plane, rig.replica.address()).await;
     assert_eq!(other.terminate(), Some(0));
@@ -256,6 +258,32 @@ async fn another_replica_takes_over_the_repositories_of_one_that_was_killed() {
     assert_eq!(other.terminate(), Some(0));
     served::register(&rig.plane, rig.replica.address()).await;
     rig.end().await;
+}
+
+/// Polls what kube-apiserver tells of our group until it is told to end, once that is current; it must stay so. Returns how
+/// often it was asked.
+async fn discover(client: Client, end: watch::Receiver<Option<Known>>) -> usize {
+    const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+    let freshness = async || {
+        let request = http::Request::get("/apis").header("accept", AGGREGATED);
+        let request = request.body(Vec::new()).unwrap();
+        let found: Value = client.request(request).await.unwrap();
+        let groups = found["items"].as_array().unwrap().iter();
+        let mut ours = groups.filter(|group| group["metadata"]["name"] == "porch.kpt.dev");
+        ours.next()
+            .map(|group| group["versions"][0]["freshness"].clone())
+    };
+    eventually("discovery is current", async || {
+        (freshness().await? == "Current").then_some(())
+    })
+    .await;
+    let mut asked = 0;
+    while end.borrow().is_none() {
+        assert_eq!(freshness().await, Some("Current".into()));
+        asked += 1;
+        sleep(Duration::from_millis(50)).await;
+    }
+    asked
 }
 
 /// Returns who works on the Repositories.

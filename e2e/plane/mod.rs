@@ -258,6 +258,11 @@ impl Plane {
         apply(&namespaces, HOME, &home).await.unwrap();
     }
 
+    /// Returns what kube-controller-manager has logged.
+    pub fn manager_log(&self) -> String {
+        std::fs::read_to_string(self.directory.join("kube-controller-manager.log")).unwrap()
+    }
+
     /// Ends kube-apiserver as a power cut would.
     pub fn kill_apiserver(&self) {
         let apiserver = self.running.lock().unwrap().apiserver.take();

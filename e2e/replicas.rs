@@ -263,27 +263,31 @@ async fn another_replica_takes_over_the_repositories_of_one_that_was_killed() {
 /// Polls what kube-apiserver tells of our group until it is told to end, once that is current; it must stay so. Returns how
 /// often it was asked.
 async fn discover(client: Client, end: watch::Receiver<Option<Known>>) -> usize {
-    const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
-    let freshness = async || {
-        let request = http::Request::get("/apis").header("accept", AGGREGATED);
-        let request = request.body(Vec::new()).unwrap();
-        let found: Value = client.request(request).await.unwrap();
-        let groups = found["items"].as_array().unwrap().iter();
-        let mut ours = groups.filter(|group| group["metadata"]["name"] == "porch.kpt.dev");
-        ours.next()
-            .map(|group| group["versions"][0]["freshness"].clone())
-    };
-    eventually("discovery is current", async || {
-        (freshness().await? == "Current").then_some(())
-    })
-    .await;
+    // It was just registered.
+    for _ in 0..600 {
+        if freshness(&client).await.is_some_and(|it| it == "Current") {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
     let mut asked = 0;
     while end.borrow().is_none() {
-        assert_eq!(freshness().await, Some("Current".into()));
+        assert_eq!(freshness(&client).await, Some("Current".into()));
         asked += 1;
         sleep(Duration::from_millis(50)).await;
     }
     asked
+}
+
+/// Returns how fresh kube-apiserver says that it is what it tells of our group; nothing if it tells nothing.
+async fn freshness(client: &Client) -> Option<Value> {
+    const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+    let request = http::Request::get("/apis").header("accept", AGGREGATED);
+    let request = request.body(Vec::new()).unwrap();
+    let found: Value = client.request(request).await.unwrap();
+    let groups = found["items"].as_array()?.iter();
+    let mut ours = groups.filter(|group| group["metadata"]["name"] == "porch.kpt.dev");
+    Some(ours.next()?["versions"][0]["freshness"].clone())
 }
 
 /// Returns who works on the Repositories.

@@ -25,6 +25,7 @@ const WRITERS: usize = 8;
 pub struct Watchers {
     told: mpsc::Receiver<()>,
     count: usize,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl Server {
@@ -92,20 +93,21 @@ impl Server {
             .unwrap()
             .to_owned();
         let (tell, told) = mpsc::channel();
+        let mut tasks = Vec::new();
         self.runtime.block_on(async {
             for _ in 0..count {
                 let path = format!("/apis/porch.kpt.dev/v1alpha1/packagerevisions?watch=1&resourceVersion={version}");
                 let request = http::Request::get(path).body(Vec::new()).unwrap();
                 let mut lines = self.client.request_stream(request).await.unwrap().lines();
                 let tell = tell.clone();
-                tokio::spawn(async move {
+                tasks.push(tokio::spawn(async move {
                     while let Some(Ok(_)) = lines.next().await {
                         let _ = tell.send(());
                     }
-                });
+                }));
             }
         });
-        Watchers { told, count }
+        Watchers { told, count, tasks }
     }
 
     /// Changes one record, as its user would.
@@ -195,6 +197,12 @@ impl Server {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Watchers {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(tokio::task::JoinHandle::abort);
     }
 }
 

@@ -28,6 +28,7 @@ mod demo;
 mod functions;
 #[path = "../support/pipeline.rs"]
 mod pipeline;
+mod porchctl;
 mod process;
 mod serve;
 mod traces;

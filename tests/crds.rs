@@ -23,3 +23,17 @@ fn crds_are_fresh() {
         );
     }
 }
+
+#[test]
+fn kube_apiserver_knows_every_format_and_warns_of_none() {
+    // Those of OpenAPI and of apiextensions that are used here.
+    let known = ["int32", "int64", "double", "date-time", "duration"];
+    for (name, text) in porch::crds::files() {
+        let formats = text
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("format: "));
+        for format in formats {
+            assert!(known.contains(&format), "{name}: {format}");
+        }
+    }
+}

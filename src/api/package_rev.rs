@@ -123,6 +123,7 @@ pub struct UserMetadata {
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
 pub struct Observed {
     /// The format of this half, see [`FORMAT`].
+    #[schemars(with = "i64", range(min = 0))]
     pub format: u32,
     /// Name of the package, relative to the Repository's directory.
     pub package: String,

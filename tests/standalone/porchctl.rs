@@ -129,7 +129,11 @@ fn porchctl_does_with_packages_whatever_it_can() {
     let git_of = desk.home.path().join("demo.git");
     let notes = git(&git_of, &["show", "main:app/notes.txt"]);
     assert_eq!(notes, "words\n");
+    goes_on(&desk);
+}
 
+/// Copies and upgrades what was published, and takes it away.
+fn goes_on(desk: &Desk) {
     desk.does(&[
         "rpkg",
         "clone",
